@@ -1,0 +1,154 @@
+//! The room that takes instances in: the only writer of instances, and the only maker of a [`Receipt`].
+
+use filmroom_storage::{
+    model::{Origin, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    store::{Store, StoreError},
+};
+
+use crate::dataset::DataSetError;
+
+/// What the sender said of an instance before its data set.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    /// As the command, part or file meta information says.
+    pub transfer_syntax_uid: TransferSyntaxUid,
+    /// Affected SOP Class UID, where there is a command.
+    pub sop_class_uid: Option<String>,
+    /// Affected SOP Instance UID, where there is a command.
+    pub sop_instance_uid: Option<String>,
+    /// The study that the instance must belong to, where the sender named one (STOW-RS to a study).
+    pub study_instance_uid: Option<StudyInstanceUid>,
+    /// Bytes of the data set where known, else a guess, else 0.
+    pub expected_length: u64,
+}
+
+/// Why an instance was not taken in. Doors map each to their protocol's status.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The bytes are no data set: C000H.
+    #[error("the data set cannot be understood: {0}")]
+    CannotUnderstand(DataSetError),
+    /// Command and data set disagree, or an identifier is missing or unusable: A900H.
+    #[error("the data set does not match: {0}")]
+    Mismatch(String),
+    /// A UID of the announcement is no UID: 0117H.
+    #[error("invalid SOP Instance UID: {0}")]
+    InvalidUid(String),
+    /// The SOP class is none that this archive takes: 0122H.
+    #[error("SOP class {0} is not supported")]
+    SopClass(String),
+    /// No room, or the store is stopping: A700H.
+    #[error("out of resources: {0}")]
+    OutOfResources(String),
+    /// Anything else that is not the sender's fault: 0110H.
+    #[error("processing failure: {0}")]
+    Failed(String),
+}
+
+/// What became of an instance that is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// New in the archive.
+    Stored,
+    /// The same instance was there already.
+    AlreadyStored,
+    /// Another instance has the same UID: kept apart, durably, for HIM to decide. The reason.
+    Quarantined(String),
+}
+
+/// Proof that an instance is on stable storage. Only this room can make one, and only after the store said so.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    outcome: Outcome,
+    study_instance_uid: StudyInstanceUid,
+    series_instance_uid: SeriesInstanceUid,
+    sop_class_uid: SopClassUid,
+    sop_instance_uid: SopInstanceUid,
+    quirks: Vec<String>,
+}
+
+impl Receipt {
+    /// What became of the instance.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+    /// (0020,000D).
+    #[must_use]
+    pub fn study_instance_uid(&self) -> &StudyInstanceUid {
+        &self.study_instance_uid
+    }
+    /// (0020,000E).
+    #[must_use]
+    pub fn series_instance_uid(&self) -> &SeriesInstanceUid {
+        &self.series_instance_uid
+    }
+    /// (0008,0016).
+    #[must_use]
+    pub fn sop_class_uid(&self) -> &SopClassUid {
+        &self.sop_class_uid
+    }
+    /// (0008,0018).
+    #[must_use]
+    pub fn sop_instance_uid(&self) -> &SopInstanceUid {
+        &self.sop_instance_uid
+    }
+    /// What was odd and let pass.
+    #[must_use]
+    pub fn quirks(&self) -> &[String] {
+        &self.quirks
+    }
+}
+
+/// The room. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    #[expect(dead_code, reason = "the room is furnished in the next commit")]
+    store: Store,
+}
+
+/// One instance on its way in. Dropping it forgets it.
+pub struct Receiving;
+
+impl Ingest {
+    /// Opens the room over a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Begins an instance.
+    ///
+    /// # Errors
+    /// [`IngestError::InvalidUid`], [`IngestError::OutOfResources`]: the sender's bytes are to be skipped, not kept.
+    pub fn receive(&self, _announced: Announced, _origin: Origin) -> Result<Receiving, IngestError> {
+        unimplemented!()
+    }
+}
+
+impl Receiving {
+    /// Takes the next bytes of the data set.
+    ///
+    /// # Errors
+    /// [`IngestError::OutOfResources`]: the rest of the sender's bytes are to be skipped.
+    pub async fn write(&mut self, _bytes: &[u8]) -> Result<(), IngestError> {
+        unimplemented!()
+    }
+
+    /// Ends the data set: described, checked, made durable, indexed.
+    ///
+    /// # Errors
+    /// [`IngestError`]: nothing was kept.
+    pub async fn finish(self) -> Result<Receipt, IngestError> {
+        unimplemented!()
+    }
+}
+
+impl From<StoreError> for IngestError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::OutOfSpace(_) | StoreError::Unavailable(_) => Self::OutOfResources(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The room that finds: C-FIND and QIDO-RS ask the same questions of it (PS3.4 §C.2.2, PS3.18 §10.6).
+
+use filmroom_storage::{
+    index::IndexError,
+    model::{Attributes, SeriesInstanceUid, StudyInstanceUid, Tag},
+    store::Store,
+};
+
+/// What an answer describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// One answer a patient.
+    Patient,
+    /// One answer a study.
+    Study,
+    /// One answer a series.
+    Series,
+    /// One answer an instance.
+    Instance,
+}
+
+/// A key that must match: attribute path (one tag, or sequence tags before it) and the text of the key as the peer sent
+/// it, in UTF-8. The kind of matching (PS3.4 §C.2.2.2) follows from the attribute's VR and the text; an empty text matches
+/// all. UID and other lists are separated by `\`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// From the outermost sequence to the attribute.
+    pub path: Vec<Tag>,
+    /// The key's text.
+    pub value: String,
+}
+
+/// Which attributes an answer holds beside the level's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Include {
+    /// Only what the level always returns, and these.
+    Listed(Vec<Tag>),
+    /// Every optional attribute of the level.
+    All,
+}
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// What an answer describes.
+    pub level: Level,
+    /// What must match; keys of a level above the answers' are allowed (relational).
+    pub keys: Vec<Key>,
+    /// What to return.
+    pub include: Include,
+    /// Match names by likeness (PS3.4 §C.2.2.2.1).
+    pub fuzzy: bool,
+    /// Local time zone of the asker for combined date and time, in minutes east of UTC.
+    pub combined_datetime: bool,
+    /// Leave out so many answers.
+    pub offset: u64,
+    /// Give at most so many answers.
+    pub limit: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// A key's value cannot be understood: A900H, 400.
+    #[error("{keyword} has no usable value: {reason}")]
+    Value {
+        /// The attribute.
+        keyword: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The question would read too much: 413.
+    #[error("too broad: {0}")]
+    TooBroad(String),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// A page of answers in a stable order.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    /// In normal form; every requested key present, of length zero where unknown.
+    pub answers: Vec<Answer>,
+    /// How many more would follow; `None` when not counted, yet there are some.
+    pub remaining: Option<u64>,
+}
+
+/// One answer, and whom it is about.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// The study, below patient level.
+    pub study_instance_uid: Option<StudyInstanceUid>,
+    /// The series, at series and instance level.
+    pub series_instance_uid: Option<SeriesInstanceUid>,
+}
+
+/// The room. Cheap to clone.
+#[derive(Clone)]
+pub struct QueryRoom {
+    #[expect(dead_code, reason = "the room is furnished in the next commit")]
+    store: Store,
+}
+
+impl QueryRoom {
+    /// Opens the room over a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Answers one page. Synchronous and bounded; call it on a blocking thread.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn find(&self, _query: &Query) -> Result<Answers, QueryError> {
+        unimplemented!()
+    }
+}
