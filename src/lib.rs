@@ -2,9 +2,13 @@
 //!
 //! `architecture.md` beside this file is the map: doors (`dimse`, `dicomweb`, `console`) speak protocols and own no rule;
 //! rooms (`ingest`, `query`, `retrieve`, `render`) own the rules and know no protocol; `filmroom_storage` keeps the bytes.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
 pub mod dataset;
+pub mod dimse;
 pub mod ingest;
 pub mod query;
 pub mod retrieve;

@@ -1,7 +1,10 @@
 //! Filmroom's store: an intake log, packs of settled series, object stores and an index.
 //!
 //! It knows neither a protocol nor a rule: what a data set means is told to it by a [`store::Describer`].
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
 pub mod index;
 pub mod model;

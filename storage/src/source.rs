@@ -56,9 +56,12 @@ impl ReadAt for FileSection {
     }
 
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
-        let wanted = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX).min(length);
+        let wanted = usize::try_from(self.length.saturating_sub(offset))
+            .unwrap_or(usize::MAX)
+            .min(length);
         let mut buffer = vec![0; wanted];
-        self.file.read_exact_at(&mut buffer, self.offset.saturating_add(offset))?;
+        self.file
+            .read_exact_at(&mut buffer, self.offset.saturating_add(offset))?;
         Ok(buffer.into())
     }
 }

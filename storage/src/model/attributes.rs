@@ -29,7 +29,9 @@ impl<'a> Element<'a> {
     /// Empty when the bytes are not UTF-8, which normal form excludes.
     #[must_use]
     pub fn text(&self) -> &'a str {
-        std::str::from_utf8(self.value).unwrap_or_default().trim_end_matches([' ', '\0'])
+        std::str::from_utf8(self.value)
+            .unwrap_or_default()
+            .trim_end_matches([' ', '\0'])
     }
 }
 
@@ -61,7 +63,9 @@ impl Attributes {
     /// One top-level element.
     #[must_use]
     pub fn get(&self, tag: Tag) -> Option<Element<'_>> {
-        self.iter().take_while(|element| element.tag <= tag).find(|element| element.tag == tag)
+        self.iter()
+            .take_while(|element| element.tag <= tag)
+            .find(|element| element.tag == tag)
     }
 
     /// The text of one top-level element; empty when it is absent.

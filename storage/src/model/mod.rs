@@ -6,7 +6,9 @@ mod uid;
 
 pub use attributes::{Attributes, Element, Elements, Tag, has_long_length};
 pub use record::{
-    BulkValue, Description, Door, FrameRange, FrameTable, Header, InstanceRecord, Location, Origin, PixelData, SeriesRecord,
-    StudyKeys, StudyRecord,
+    BulkValue, Description, Door, FrameRange, FrameTable, Header, InstanceRecord, Location, Origin, PixelData,
+    SeriesRecord, StudyKeys, StudyRecord,
 };
-pub use uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, UidError, check_uid};
+pub use uid::{
+    SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, UidError, check_uid,
+};

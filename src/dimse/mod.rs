@@ -1,0 +1,67 @@
+//! The DIMSE door: associations (PS3.8), messages (PS3.7) and the services spoken over them (PS3.4).
+//!
+//! Framing, decoding and deciding are apart: `association` moves PDUs, `message` reads and writes command sets, a file a
+//! service decides. Nothing here knows how instances are kept.
+
+mod config;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
+
+pub use config::{AeTitle, AeTitleError, CalledAeTitle, DimseConfig, OtherSopClasses, Peer};
+
+/// The rooms that the door leads to.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Takes C-STORE.
+    pub ingest: Ingest,
+    /// Answers C-FIND.
+    pub query: QueryRoom,
+    /// Serves C-GET, C-MOVE and storage commitment.
+    pub retrieve: Retrieve,
+}
+
+/// A listening door.
+pub struct Serving {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Serving {
+    /// Where it listens.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns when the door is closed: after `shutdown` was cancelled and the last association ended.
+    pub async fn closed(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the DIMSE listener ended by a panic");
+        }
+    }
+}
+
+/// Answers associations until `shutdown` is cancelled. Then no new ones are taken, running ones finish their operation or
+/// are aborted after [`DimseConfig::drain_timeout`].
+///
+/// # Errors
+/// When the listener has no local address.
+pub fn serve(
+    listener: TcpListener,
+    config: DimseConfig,
+    rooms: Rooms,
+    shutdown: CancellationToken,
+) -> std::io::Result<Serving> {
+    let address = listener.local_addr()?;
+    let config = Arc::new(config);
+    let task = tokio::spawn(async move {
+        let _ = (listener, config, rooms);
+        shutdown.cancelled().await;
+    });
+    Ok(Serving { address, task })
+}
