@@ -8,6 +8,7 @@
 )]
 
 pub mod dataset;
+pub mod dicomweb;
 pub mod dimse;
 pub mod ingest;
 pub mod query;

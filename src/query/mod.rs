@@ -50,12 +50,52 @@ pub struct Query {
     pub include: Include,
     /// Match names by likeness (PS3.4 §C.2.2.2.1).
     pub fuzzy: bool,
-    /// Local time zone of the asker for combined date and time, in minutes east of UTC.
+    /// Match a date key and its time key as one range (PS3.4 §C.2.2.2.5), as negotiated or as QIDO-RS does.
     pub combined_datetime: bool,
+    /// A key of value `""` (two quotation marks) matches what is absent or empty (PS3.4 §C.2.2.2.7, PS3.18 §8.3.4.5).
+    pub empty_value_matching: bool,
+    /// Order of the answers, most significant first; the index's own order decides between equals and when empty.
+    pub order: Vec<OrderBy>,
     /// Leave out so many answers.
     pub offset: u64,
     /// Give at most so many answers.
     pub limit: u64,
+}
+
+impl Query {
+    /// All answers of a level: literal matching, no keys, nothing beyond what the level always returns.
+    #[must_use]
+    pub fn new(level: Level) -> Self {
+        Self {
+            level,
+            keys: Vec::new(),
+            include: Include::Listed(Vec::new()),
+            fuzzy: false,
+            combined_datetime: false,
+            empty_value_matching: false,
+            order: Vec::new(),
+            offset: 0,
+            limit: u64::MAX,
+        }
+    }
+}
+
+/// One criterion of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderBy {
+    /// The attribute whose value is compared.
+    pub tag: Tag,
+    /// Which end comes first.
+    pub direction: Direction,
+}
+
+/// Which end of an order comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest first; absent values last.
+    Ascending,
+    /// Largest first; absent values last.
+    Descending,
 }
 
 /// Why there is no answer.
@@ -84,6 +124,9 @@ pub struct Answers {
     pub answers: Vec<Answer>,
     /// How many more would follow; `None` when not counted, yet there are some.
     pub remaining: Option<u64>,
+    /// Paths of optional keys that were not matched on, since nothing is known of these attributes at their level. Doors
+    /// tell: FF01H, `Warning: 299`.
+    pub ignored: Vec<Vec<Tag>>,
 }
 
 /// One answer, and whom it is about.

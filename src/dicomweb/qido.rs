@@ -1,0 +1,10 @@
+//! Search (PS3.18 §10.6).
+
+use axum::Router;
+
+use super::DicomwebState;
+
+/// The routes of this service.
+pub(super) fn routes() -> Router<DicomwebState> {
+    Router::new()
+}
