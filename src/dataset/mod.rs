@@ -3,12 +3,34 @@
 //! Everything here takes a peer's bytes and is bounded: no allocation before a length was checked against what remains,
 //! no recursion by input.
 
+mod builder;
+mod bulk_paths;
+mod dictionary;
+mod file_head;
+mod fold;
+mod items;
+mod json_write;
+mod number;
+pub(crate) mod vr;
+
 use bytes::Bytes;
 use filmroom_storage::{
     model::{Attributes, Description, Header, TransferSyntaxUid},
     source::ReadAt,
     store::Describer,
 };
+
+pub use builder::Builder;
+pub use dictionary::{attribute_by_name, keyword};
+pub use file_head::{FileHead, read_file_head, write_file_head};
+pub use fold::fold;
+pub use items::{Items, items};
+pub use json_write::{write_json, write_json_attributes};
+
+/// Appends one data set as a Native DICOM Model document (PS3.19 §A.1).
+pub fn write_xml(_out: &mut Vec<u8>, _header: &Header, _bulk_base: &str) {
+    unimplemented!()
+}
 
 /// Why bytes are no data set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,113 +91,6 @@ pub fn encode(
     _transfer_syntax: &TransferSyntaxUid,
     _character_set: &CharacterSet,
 ) -> Result<Bytes, DataSetError> {
-    unimplemented!()
-}
-
-/// Builds data sets in normal form. Elements may come in any order; the last value given for a tag wins.
-#[derive(Debug, Clone, Default)]
-pub struct Builder;
-
-impl Builder {
-    /// An empty data set.
-    #[must_use]
-    pub fn new() -> Self {
-        unimplemented!()
-    }
-    /// Begins with the elements of another data set.
-    #[must_use]
-    pub fn from_attributes(_attributes: &Attributes) -> Self {
-        unimplemented!()
-    }
-    /// Sets a text value (already joined with `\` where there are several); the VR comes from the dictionary.
-    pub fn text(&mut self, _tag: u32, _value: &str) -> &mut Self {
-        unimplemented!()
-    }
-    /// Sets a value by its VR and encoded bytes (little endian; padded here).
-    pub fn value(&mut self, _tag: u32, _vr: [u8; 2], _value: &[u8]) -> &mut Self {
-        unimplemented!()
-    }
-    /// Sets one US value.
-    pub fn us(&mut self, _tag: u32, _value: u16) -> &mut Self {
-        unimplemented!()
-    }
-    /// Sets an element of length zero.
-    pub fn empty(&mut self, _tag: u32) -> &mut Self {
-        unimplemented!()
-    }
-    /// Sets a sequence.
-    pub fn sequence(&mut self, _tag: u32, _items: &[Attributes]) -> &mut Self {
-        unimplemented!()
-    }
-    /// Removes an element.
-    pub fn remove(&mut self, _tag: u32) -> &mut Self {
-        unimplemented!()
-    }
-    /// The finished data set.
-    #[must_use]
-    pub fn build(&self) -> Attributes {
-        unimplemented!()
-    }
-}
-
-/// Tag and VR of an attribute by keyword or by eight hexadecimal digits (any case).
-#[must_use]
-pub fn attribute_by_name(_keyword_or_tag: &str) -> Option<(u32, [u8; 2])> {
-    unimplemented!()
-}
-
-/// The start of a Part 10 file (PS3.10 §7.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileHead {
-    /// (0002,0002), empty when absent.
-    pub media_storage_sop_class_uid: String,
-    /// (0002,0003), empty when absent.
-    pub media_storage_sop_instance_uid: String,
-    /// (0002,0010).
-    pub transfer_syntax_uid: TransferSyntaxUid,
-    /// Bytes before the data set.
-    pub data_set_offset: usize,
-}
-
-/// Reads preamble and file meta information; `None` when more bytes are needed to tell. Bytes without a preamble, or
-/// without file meta information, are understood where their transfer syntax can be told from the first elements.
-///
-/// # Errors
-/// [`DataSetError`] when the bytes are no DICOM.
-pub fn read_file_head(_bytes: &[u8]) -> Result<Option<FileHead>, DataSetError> {
-    unimplemented!()
-}
-
-/// Writes an empty preamble, `DICM` and file meta information (PS3.10 §7.1) with Filmroom's implementation identifiers.
-#[must_use]
-pub fn write_file_head(
-    _sop_class_uid: &str,
-    _sop_instance_uid: &str,
-    _transfer_syntax_uid: &str,
-    _source_application_entity_title: &str,
-) -> Bytes {
-    unimplemented!()
-}
-
-/// Appends one data set as a DICOM JSON object (PS3.18 Annex F). Elements that were left out become `BulkDataURI`
-/// `<bulk_base>/<path>`; `bulk_base` is the URI of the instance's `bulkdata` resource.
-pub fn write_json(_out: &mut Vec<u8>, _header: &Header, _bulk_base: &str) {
-    unimplemented!()
-}
-
-/// Appends one data set of a query answer as a DICOM JSON object.
-pub fn write_json_attributes(_out: &mut Vec<u8>, _attributes: &Attributes) {
-    unimplemented!()
-}
-
-/// Appends one data set as a Native DICOM Model document (PS3.19 §A.1).
-pub fn write_xml(_out: &mut Vec<u8>, _header: &Header, _bulk_base: &str) {
-    unimplemented!()
-}
-
-/// Folds a text for matching: lower case, no diacritics, compatibility forms unified, `^` kept.
-#[must_use]
-pub fn fold(_text: &str) -> String {
     unimplemented!()
 }
 
