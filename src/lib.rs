@@ -7,6 +7,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod config;
 pub mod dataset;
 pub mod dicomweb;
 pub mod dimse;

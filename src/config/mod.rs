@@ -1,0 +1,18 @@
+//! Settings: one typed tree, each setting declared once with default, unit, range and reason.
+//!
+//! Flags win over the environment, the environment over the file, the file over defaults. What nobody knows is refused,
+//! naming the nearest setting there is.
+
+mod exposure;
+mod load;
+mod section;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use exposure::check_exposure;
+pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
+pub use section::{Section, Setting};
+pub use settings::{Access, Config, Data, Dicom, Http, Log, Run, Storage};
+pub use value::{AeTitle, Given, LogFilter, LogFormat, Peer, Secret, Size, Value, WebOrigin};
