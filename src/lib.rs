@@ -7,7 +7,9 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod cli;
 pub mod config;
+pub mod console;
 pub mod dataset;
 pub mod dicomweb;
 pub mod dimse;

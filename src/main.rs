@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `filmroom` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    filmroom::cli::main()
+}

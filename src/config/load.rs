@@ -204,6 +204,11 @@ impl Layers {
         if let Some([twice, _]) = titles.array_windows().find(|[a, b]| a == b) {
             problems.push(format!("dicom.peers names {twice} twice; an AE title has one address"));
         }
+        if self.config.dicom.check_calling_ae_title && self.config.dicom.peers.is_empty() {
+            problems.push(
+                "dicom.check_calling_ae_title is true, but dicom.peers names nobody: no one could call".to_owned(),
+            );
+        }
         if !problems.is_empty() {
             return Err(ConfigError { problems });
         }

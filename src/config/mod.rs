@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over defaults. What nobody knows is refused,
 //! naming the nearest setting there is.
 
+mod doors;
 mod exposure;
 mod load;
 mod section;
@@ -15,4 +16,4 @@ pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Run, Storage};
-pub use value::{AeTitle, Given, LogFilter, LogFormat, Peer, Secret, Size, Value, WebOrigin};
+pub use value::{Given, LogFilter, LogFormat, Secret, Size, Value, WebOrigin};

@@ -6,8 +6,17 @@ use filmroom_storage::{model::SopClassUid, store::StoreOptions};
 
 use super::{
     section::{Section, Setting, section},
-    value::{AeTitle, Given, LogFilter, LogFormat, Peer, Size, Value, WebOrigin},
+    value::{Given, LogFilter, LogFormat, Size, Value, WebOrigin},
 };
+use crate::{
+    dicomweb::{DicomwebConfig, EmptyAnswer},
+    dimse::{AeTitle, DimseConfig, OtherSopClasses, Peer},
+};
+
+/// The least that a timeout can be: below it, a machine under load times out by itself.
+const MOMENT: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn text<T: Value>(text: &str) -> T {
     #[expect(
@@ -37,6 +46,14 @@ section! {
     }
 }
 
+fn dimse() -> DimseConfig {
+    DimseConfig::default()
+}
+
+fn dicomweb() -> DicomwebConfig {
+    DicomwebConfig::default()
+}
+
 section! {
     /// The DICOM node.
     Dicom "dicom" {
@@ -44,11 +61,11 @@ section! {
             unit "",
             about "Address and port for DICOM associations.",
             why "11112 is the registered port that needs no privilege; only this machine reaches it until you decide.";
-        ae_title: AeTitle = text("FILMROOM"),
+        ae_title: AeTitle = dimse().ae_title,
             unit "",
             about "Application entity title of this archive.",
             why "The name of the product; modalities are told it.";
-        peers: Vec<Peer> = Vec::new(),
+        peers: Vec<Peer> = dimse().peers,
             unit "",
             about "Other application entities: C-MOVE destinations, and the callers known when calling titles are checked.",
             why "Images are only ever sent to peers listed here.";
@@ -60,32 +77,70 @@ section! {
             unit "",
             about "Refuse associations from AE titles that are not among the peers.",
             why "A title is no proof of identity; it keeps the wrong device out, not an attacker.";
-        accept_any_storage_class: bool = true,
+        accept_private_sop_classes: bool = matches!(dimse().other_sop_classes, OtherSopClasses::AllPrivate),
             unit "",
-            about "Take instances of storage classes that this version does not know, private ones too.",
+            about "Take instances of every private SOP class (outside 1.2.840.10008).",
             why "A refused image is lost to the patient's file; an unknown one can be looked at later.";
-        extra_storage_classes: Vec<SopClassUid> = Vec::new(),
+        extra_sop_classes: Vec<SopClassUid> = Vec::new(),
             unit "",
-            about "Storage SOP classes to take in addition when unknown ones are not taken.",
-            why "The classes of the standard, retired ones included, are always taken.";
-        associations_max: u32 = 64, range 1 => 4096,
+            about "SOP classes to take beside the standard's when private ones are not all taken.",
+            why "Every storage class of the standard, retired ones included, is taken anyway.";
+        associations_max: u32 = dimse().associations_max as u32, range 1 => 4096,
             unit "associations",
             about "Associations open at one time; the next is rejected as transient.",
-            why "A large department's modalities together, and a bound on memory.";
-        pdu_length_max: Size = Size::kib(256), range Size::kib(4) => Size::mib(4),
+            why "A large department's modalities together, and a bound on memory: each may hold about 1 MiB.";
+        associations_per_host_max: u32 = dimse().associations_per_peer_max as u32, range 1 => 4096,
+            unit "associations",
+            about "Associations open at one time from one network address.",
+            why "As many as there are at all: gateways send for whole departments. Lower it when one device hogs the node.";
+        pending_connections_max: u32 = dimse().pending_connections_max as u32, range 1 => 65_536,
+            unit "connections",
+            about "Connections that are not yet, or no longer, associations; the next is closed at once.",
+            why "Port scanners and half-open connections must not keep modalities out.";
+        pdu_length_max: Size = Size(u64::from(dimse().max_pdu_length_bytes)), range Size::kib(4) => Size::mib(64),
             unit "bytes",
             about "Longest P-DATA-TF PDU that peers may send.",
-            why "Larger ones gain no speed and cost memory for each association.";
-        association_timeout: Duration = Duration::from_secs(30),
-            range Duration::from_millis(100) => Duration::from_secs(3600),
+            why "Beyond 256 KiB longer ones no longer save time.";
+        sent_pdu_length_max: Size = Size(u64::from(dimse().max_sent_pdu_length_bytes)), range Size::kib(4) => Size::mib(64),
+            unit "bytes",
+            about "Longest P-DATA-TF PDU that is sent to peers that take longer ones.",
+            why "Beyond 256 KiB longer ones no longer save time.";
+        operations_max: u32 = u32::from(dimse().operations_max), range 1 => 1024,
+            unit "operations",
+            about "Operations outstanding on one association when the peer negotiates an asynchronous window.",
+            why "A sender goes on while an instance is synced to disk.";
+        association_timeout: Duration = dimse().artim_timeout, range MOMENT => HOUR,
             unit "",
-            about "Longest wait for an association request, its answer, or the end of a release.",
-            why "The usual ARTIM timer (PS3.8 §9.1.5).";
-        idle_timeout: Duration = Duration::from_secs(300),
-            range Duration::from_millis(100) => Duration::from_secs(86_400),
+            about "Longest wait for a whole association request, and for a peer to close (ARTIM, PS3.8 §9.1.5).",
+            why "A slow link needs a second.";
+        network_timeout: Duration = dimse().network_timeout, range MOMENT => HOUR,
             unit "",
-            about "Longest silence of a peer before its association is aborted.",
-            why "Ultrasound carts keep associations open between images; half-open ones must still go.";
+            about "Longest silence in the middle of a message, and longest wait for a peer to take what is sent.",
+            why "Longer than TCP needs to get over a lost link.";
+        idle_timeout: Duration = dimse().idle_timeout, range MOMENT => DAY,
+            unit "",
+            about "Longest silence between two messages before the association is aborted.",
+            why "Modalities keep associations open during an examination; half-open ones must still go.";
+        response_timeout: Duration = dimse().response_timeout, range MOMENT => HOUR,
+            unit "",
+            about "Longest wait for a peer's answer to a request of ours.",
+            why "A workstation may have to store what it was sent before it answers.";
+        connect_timeout: Duration = dimse().connect_timeout, range MOMENT => HOUR,
+            unit "",
+            about "Longest wait to reach a peer.",
+            why "A peer that is there answers within a second.";
+        identifier_max: Size = Size(dimse().identifier_max_bytes as u64), range Size::kib(64) => Size::mib(256),
+            unit "bytes",
+            about "Longest identifier of a query or retrieval.",
+            why "Lists of 100,000 UIDs fit.";
+        find_answers_max: u32 = dimse().find_answers_max as u32, range 1 => u32::MAX,
+            unit "answers",
+            about "Most answers to one C-FIND; then it ends with status A700H and the peer has to narrow the query.",
+            why "Answers are streamed, so the bound is there to end mistakes.";
+        commitment_attempts_max: u32 = dimse().commitment_attempts_max, range 1 => 10_000,
+            unit "attempts",
+            about "Attempts to deliver a storage commitment report, with pauses growing to 10 minutes.",
+            why "A workstation that is off overnight still gets it.";
     }
 }
 
@@ -96,40 +151,66 @@ section! {
             unit "",
             about "Address and port for HTTP.",
             why "Only this machine reaches it until you decide.";
+        public_url: String = String::new(),
+            unit "",
+            about "URL of the DICOMweb service as clients see it, such as https://pacs.example/dicom-web.",
+            why "Empty: told from each request, also behind a proxy that forwards host and protocol.";
         connections_max: u32 = 1024, range 1 => 65_536,
             unit "connections",
             about "Connections open at one time; the next waits to be accepted.",
             why "A browser opens six; a bound on memory.";
-        header_timeout: Duration = Duration::from_secs(15),
-            range Duration::from_millis(100) => Duration::from_secs(600),
+        header_timeout: Duration = Duration::from_secs(60), range MOMENT => HOUR,
             unit "",
-            about "Longest wait for the whole head of a request, also between requests of one connection.",
+            about "Longest wait for the whole head of a request, which is also the longest pause between requests of a connection.",
             why "Clients that dribble bytes must not hold connections.";
-        header_bytes_max: Size = Size::kib(64), range Size::kib(8) => Size::mib(1),
+        header_max: Size = Size::kib(128), range Size::kib(16) => Size::mib(1),
             unit "bytes",
             about "Longest head of a request.",
-            why "Lists of UIDs in a URL fit; more is an attack.";
-        body_timeout: Duration = Duration::from_secs(60),
-            range Duration::from_millis(100) => Duration::from_secs(3600),
+            why "Lists of UIDs in a URL and long Accept headers fit; more is an attack.";
+        body_timeout: Duration = dicomweb().body_idle_max, range MOMENT => HOUR,
             unit "",
             about "Longest silence within the body of a request.",
             why "A stalled upload must not hold memory.";
+        write_timeout: Duration = Duration::from_secs(120), range MOMENT => HOUR,
+            unit "",
+            about "Longest wait for a client to take what is sent.",
+            why "A viewer that was closed without a word must not hold a connection.";
+        stow_body_max: Size = Size(dicomweb().stow_body_max_bytes), range Size::mib(1) => Size::mib(16 << 20),
+            unit "bytes",
+            about "Longest body of one STOW-RS request.",
+            why "Instances are streamed to disk, so that only a body without end has to be stopped.";
+        stow_metadata_max: Size = Size(dicomweb().stow_metadata_max_bytes), range Size::kib(64) => Size::mib(1024),
+            unit "bytes",
+            about "Longest metadata part (JSON or XML) of one STOW-RS request.",
+            why "It is held in memory.";
         cors_origins: Vec<WebOrigin> = vec![WebOrigin::any()],
             unit "",
-            about "Origins whose pages may read through a browser.",
+            about "Origins whose pages may read through a browser; * is every one.",
             why "Viewers are served from anywhere; while nobody is authenticated, the address is the only protection.";
-        qido_limit_default: u32 = 1000, range 1 => 100_000,
+        queries_max: u32 = dicomweb().queries_max as u32, range 1 => 1024,
+            unit "searches",
+            about "Searches at work at one time; more wait.",
+            why "More than there are processors gain nothing.";
+        query_wait_max: Duration = dicomweb().query_wait_max, range MOMENT => HOUR,
+            unit "",
+            about "A search that waits longer for its turn is answered with 503.",
+            why "A viewer gives up by then.";
+        qido_limit_default: u32 = dicomweb().qido_limit_default as u32, range 1 => 1_000_000,
             unit "matches",
             about "Matches that a search without a limit gives.",
-            why "A worklist's length; the answer says when there are more.";
-        qido_limit_max: u32 = 5000, range 1 => 100_000,
+            why "As many as the cap: a client that does not page must not miss slices of a series.";
+        qido_limit_max: u32 = dicomweb().qido_limit_max as u32, range 1 => 1_000_000,
             unit "matches",
-            about "Most matches that one search gives, whatever it asks for.",
+            about "Most matches that one search gives, whatever it asks for; Warning 299 says that there are more.",
             why "An answer is built in memory.";
-        qido_empty_no_content: bool = false,
+        qido_empty_no_content: bool = matches!(dicomweb().empty_answer, EmptyAnswer::NoContent),
             unit "",
             about "Answer a search without matches with 204 rather than with 200 and an empty list.",
             why "CP-2473 made it 200; texts of the standard before 2026 say 204.";
+        frame_list_max: u32 = dicomweb().frame_list_max as u32, range 1 => 1_000_000,
+            unit "frames",
+            about "Most frames that one request may list.",
+            why "More than any viewer asks for at once.";
     }
 }
 
@@ -157,7 +238,7 @@ section! {
             about "New instances are refused (A700H, 507) when fewer bytes than this are free.",
             why "Settling and the index need room to finish what was acknowledged.";
         settle_after: Duration = store_defaults().settle_after,
-            range Duration::from_millis(100) => Duration::from_secs(86_400),
+            range MOMENT => DAY,
             unit "",
             about "A series settles into a pack when no instance of it has come for this long.",
             why "Longer than the pauses within one series, short enough to keep the intake small.";
@@ -183,8 +264,7 @@ section! {
             unit "threads",
             about "Most threads for decoding, queries and disk.",
             why "Disks need some in parallel; each costs memory only while it works.";
-        drain_timeout: Duration = Duration::from_secs(30),
-            range Duration::from_millis(0) => Duration::from_secs(3600),
+        drain_timeout: Duration = dimse().drain_timeout, range Duration::ZERO => HOUR,
             unit "",
             about "After SIGTERM, running associations and requests have this long to finish before they are aborted.",
             why "Within the 90 s that systemd grants; what was acknowledged is safe either way.";
@@ -253,21 +333,4 @@ tree! {
     storage: Storage "storage",
     run: Run "run",
     log: Log "log",
-}
-
-impl Config {
-    /// What the store is opened with.
-    #[must_use]
-    pub fn store_options(&self) -> StoreOptions {
-        let storage = &self.storage;
-        let mut options = StoreOptions::new(&self.data.folder);
-        options.intake_memory_max_bytes = storage.intake_memory_max.0;
-        options.staged_from_bytes = storage.staged_from.0;
-        options.segment_max_bytes = storage.segment_max.0;
-        options.free_space_min_bytes = storage.free_space_min.0;
-        options.settle_after = storage.settle_after;
-        options.settle_from_bytes = storage.settle_from.0;
-        options.index_cache_bytes = storage.index_cache.0;
-        options
-    }
 }

@@ -106,7 +106,7 @@ fn wrong_values_say_what_is_allowed() {
         &["filmroom.toml:2", "17 characters", "1 to 16"],
     );
     refused("[dicom]\nlisten = \"nowhere:1\"\n", &["nowhere", "127.0.0.1:11112"]);
-    refused("[dicom]\nlisten = true\n", &["true"]);
+    refused("[dicom]\nlisten = true\n", &["the port is missing"]);
     refused("[dicom]\npdu_length_max = \"1 KiB\"\n", &["4 KiB", "4 MiB"]);
     refused("[http]\nbody_timeout = \"10\"\n", &["unit is missing"]);
     refused("[http]\nbody_timeout = [1]\n", &["not a single value"]);
@@ -127,10 +127,7 @@ fn a_file_that_is_not_there_is_an_error_when_named() {
 fn peers_come_as_texts_or_tables() {
     let file = "[dicom]\npeers = [\"PACS=pacs.example:104\", { ae_title = \"WS 1\", address = \"[::1]:4242\" }]\n";
     let peers = from_file(file).unwrap().config.dicom.peers;
-    assert_eq!(
-        peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["PACS=pacs.example:104", "WS 1=[::1]:4242"]
-    );
+    assert_eq!(peers.show(), r#"["PACS=pacs.example:104", "WS 1=[::1]:4242"]"#);
 
     let peers = from_file("[[dicom.peers]]\nae_title = \"A\"\naddress = \"h:1\"\n")
         .unwrap()
@@ -170,6 +167,22 @@ fn every_default_is_shown_as_it_can_be_read_again() {
         assert_eq!(again.config.show(&setting), setting.default, "{}", setting.key);
         assert!(!setting.about.is_empty() && !setting.why.is_empty() && !setting.allowed.is_empty());
     }
+}
+
+#[test]
+fn the_doors_run_with_their_own_defaults() {
+    let config = from_file("").unwrap().config;
+    let dimse = crate::dimse::DimseConfig {
+        called_ae_title: crate::dimse::CalledAeTitle::Any,
+        ..crate::dimse::DimseConfig::default()
+    };
+    assert_eq!(config.dimse(), dimse);
+    assert_eq!(config.dicomweb(), crate::dicomweb::DicomwebConfig::default());
+}
+
+#[test]
+fn a_check_of_callers_needs_callers() {
+    refused("[dicom]\ncheck_calling_ae_title = true\n", &["names nobody"]);
 }
 
 #[test]

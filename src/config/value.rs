@@ -2,13 +2,15 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
 use filmroom_storage::model::SopClassUid;
+
+use crate::dimse::{AeTitle, Peer};
 
 /// A value as a file, a flag or a variable of the environment gives it, before it is understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +85,16 @@ impl Value for PathBuf {
     }
     fn show(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+impl Value for String {
+    const ALLOWED: &'static str = "a text";
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+    fn show(&self) -> String {
+        quoted(self)
     }
 }
 
@@ -257,123 +269,53 @@ impl Value for SocketAddr {
     }
 }
 
-/// An application entity title (PS3.5 table 6.2-1, AE): 1 to 16 printable ASCII characters, no backslash, not only spaces;
-/// spaces around it do not count.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AeTitle(String);
-
-impl AeTitle {
-    /// The title without the spaces around it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AeTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for AeTitle {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let title = text.trim_matches(' ');
-        if title.is_empty() {
-            return Err("an AE title is not empty".to_owned());
-        }
-        if title.len() > 16 {
-            return Err(format!(
-                "\"{title}\" has {} characters, an AE title at most 16",
-                title.chars().count()
-            ));
-        }
-        if let Some(other) = title.chars().find(|c| !(' '..='~').contains(c) || *c == '\\') {
-            return Err(format!("{other:?} may not stand in an AE title"));
-        }
-        Ok(Self(title.to_owned()))
-    }
-}
-
 impl Value for AeTitle {
     const ALLOWED: &'static str = "an AE title of 1 to 16 ASCII characters";
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
+        Self::new(text).map_err(|error| format!("\"{text}\" is no AE title: {error}"))
     }
     fn show(&self) -> String {
-        quoted(&self.0)
+        quoted(self.as_str())
     }
 }
 
-/// Another application entity, and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its AE title.
-    pub ae_title: AeTitle,
-    /// Host name or IP address (an IPv6 address without brackets).
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "{}=[{}]:{}", self.ae_title, self.host, self.port)
-        } else {
-            write!(f, "{}={}:{}", self.ae_title, self.host, self.port)
-        }
+/// Understands an AE title, and the host and port that it listens on.
+fn peer(title: &str, address: &str) -> Result<Peer, String> {
+    let ae_title = AeTitle::from_text(title)?;
+    let (host, port) = address
+        .rsplit_once(':')
+        .ok_or_else(|| format!("\"{address}\" has no port"))?;
+    let port = port.parse().ok().filter(|port| *port != 0);
+    let port = port.ok_or_else(|| format!("\"{address}\" has no port from 1 to 65535"))?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
+        Some(inner) => return Err(format!("\"{inner}\" is no IPv6 address")),
+        None if host.contains(':') => return Err(format!("put the IPv6 address into brackets: [{host}]:{port}")),
+        None => host,
+    };
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if !is_name && !host.contains(':') {
+        return Err(format!("\"{host}\" is neither a host name nor an IP address"));
     }
-}
-
-impl FromStr for Peer {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (title, address) = text
-            .split_once('=')
-            .ok_or_else(|| format!("\"{text}\" is not of the form AET=HOST:PORT"))?;
-        Self::new(title, address)
-    }
-}
-
-impl Peer {
-    fn new(title: &str, address: &str) -> Result<Self, String> {
-        let ae_title = title.parse()?;
-        let (host, port) = address
-            .rsplit_once(':')
-            .ok_or_else(|| format!("\"{address}\" has no port"))?;
-        let port = port.parse().ok().filter(|port| *port != 0);
-        let port = port.ok_or_else(|| format!("\"{address}\" has no port from 1 to 65535"))?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(inner) => match inner.parse::<Ipv6Addr>() {
-                Ok(_) => inner,
-                Err(_) => return Err(format!("\"{inner}\" is no IPv6 address")),
-            },
-            None => host,
-        };
-        let host_is_address = host.parse::<IpAddr>().is_ok();
-        let host_is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-        if !host_is_address && !host_is_name {
-            return Err(format!("\"{host}\" is neither a host name nor an IP address"));
-        }
-        Ok(Self {
-            ae_title,
-            host: host.to_owned(),
-            port,
-        })
-    }
+    Ok(Peer {
+        ae_title,
+        host: host.to_owned(),
+        port,
+    })
 }
 
 impl Value for Peer {
     const ALLOWED: &'static str = "AET=HOST:PORT, or in a file { ae_title = \"AET\", address = \"HOST:PORT\" }";
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
+        let (title, address) = text
+            .split_once('=')
+            .ok_or_else(|| format!("\"{text}\" is not of the form AET=HOST:PORT"))?;
+        peer(title, address)
     }
     fn from_given(given: &Given) -> Result<Self, String> {
         let Given::Table(entries) = given else {
             return match given {
-                Given::Text(text) => text.parse(),
+                Given::Text(text) => Self::from_text(text),
                 _ => Err("neither a text nor a table".to_owned()),
             };
         };
@@ -387,12 +329,18 @@ impl Value for Peer {
             }
         }
         match (title, address) {
-            (Some(title), Some(address)) => Self::new(title, address),
+            (Some(title), Some(address)) => peer(title, address),
             _ => Err("a peer needs ae_title and address".to_owned()),
         }
     }
     fn show(&self) -> String {
-        quoted(&self.to_string())
+        let Self { ae_title, host, port } = self;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
+        quoted(&format!("{ae_title}={host}:{port}"))
     }
 }
 

@@ -1,0 +1,145 @@
+//! What monitoring asks: is the process alive, does it serve, how much does it hold.
+
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use filmroom_storage::store::Store;
+use tokio_util::sync::CancellationToken;
+
+struct Watched {
+    store: Store,
+    shutdown: CancellationToken,
+    started: Duration,
+}
+
+/// `/healthz`: alive. `/readyz`: 200 while new work is taken, 503 while stopping. `/metrics`: Prometheus text.
+pub fn router(store: Store, shutdown: CancellationToken) -> Router {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let watched = Arc::new(Watched {
+        store,
+        shutdown,
+        started,
+    });
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(watched)
+}
+
+async fn ready(State(watched): State<Arc<Watched>>) -> Response {
+    if watched.shutdown.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
+    match tokio::task::spawn_blocking(move || text(&watched)).await {
+        Ok(text) => (
+            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+            text,
+        )
+            .into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics could not be gathered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn text(watched: &Watched) -> String {
+    let mut text = String::new();
+    let version = env!("CARGO_PKG_VERSION");
+    let _ = writeln!(
+        text,
+        "# HELP filmroom_build_info Version of the program.\n# TYPE filmroom_build_info gauge"
+    );
+    let _ = writeln!(text, "filmroom_build_info{{version=\"{version}\"}} 1");
+    match watched.store.index().totals() {
+        Ok(totals) => {
+            gauge(
+                &mut text,
+                "filmroom_studies",
+                "Studies in the index.",
+                totals.studies as f64,
+            );
+            gauge(
+                &mut text,
+                "filmroom_series",
+                "Series in the index.",
+                totals.series as f64,
+            );
+            gauge(
+                &mut text,
+                "filmroom_instances",
+                "Instances in the index.",
+                totals.instances as f64,
+            );
+            gauge(
+                &mut text,
+                "filmroom_stored_bytes",
+                "Bytes of all instances.",
+                totals.length as f64,
+            );
+        }
+        Err(error) => tracing::error!(%error, "the index cannot be counted"),
+    }
+    let started = watched.started.as_secs_f64();
+    gauge(
+        &mut text,
+        "process_start_time_seconds",
+        "When the process started, in seconds since 1970.",
+        started,
+    );
+    if let Some(process) = process_figures() {
+        gauge(
+            &mut text,
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            process.resident_bytes,
+        );
+        gauge(&mut text, "process_threads", "Threads.", process.threads);
+        gauge(
+            &mut text,
+            "process_open_fds",
+            "Open file descriptors.",
+            process.descriptors,
+        );
+    }
+    text
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: f64) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+}
+
+struct ProcessFigures {
+    resident_bytes: f64,
+    threads: f64,
+    descriptors: f64,
+}
+
+/// From `/proc`, where there is one.
+fn process_figures() -> Option<ProcessFigures> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let figure = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
+    };
+    Some(ProcessFigures {
+        resident_bytes: figure("VmRSS")? * 1024.0,
+        threads: figure("Threads")?,
+        descriptors: std::fs::read_dir("/proc/self/fd").ok()?.count() as f64,
+    })
+}

@@ -1,0 +1,81 @@
+//! Commands: each has a file, runs to an end, and says one clear sentence when it fails.
+
+mod config;
+mod failure;
+mod health;
+mod http;
+mod logging;
+mod patient_stream;
+mod runtime;
+mod serve;
+mod server;
+mod settings_flags;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+pub use config::settings_table;
+pub use failure::{Failure, Status};
+pub use server::Server;
+use settings_flags::SettingsFlags;
+
+/// A medical imaging archive and DICOM server.
+#[derive(Debug, Parser)]
+#[command(name = "filmroom", version, about, propagate_version = false, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: SettingsFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the archive: DICOM node, DICOMweb and web pages
+    Serve(serve::Serve),
+    /// Check settings, or list them all
+    Config(config::ConfigCommand),
+    /// Print the version
+    Version,
+}
+
+/// Runs the command that the process was given.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version come this way too.
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return if asked { Status::Done } else { Status::Usage }.into();
+        }
+    };
+    match line.run() {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.status.into()
+        }
+    }
+}
+
+impl CommandLine {
+    fn run(&self) -> Result<Status, Failure> {
+        match &self.command {
+            Command::Serve(serve) => serve.run(&self.settings),
+            Command::Config(config) => config.run(&self.settings),
+            Command::Version => {
+                standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));
+                Ok(Status::Done)
+            }
+        }
+    }
+}
+
+/// Writes what a command was asked for. A reader that went away (`| head`) is no failure.
+fn standard_output(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

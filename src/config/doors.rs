@@ -1,0 +1,110 @@
+//! What settings mean to the store and to the doors.
+
+use filmroom_storage::store::StoreOptions;
+
+use super::Config;
+use crate::{
+    dicomweb::{DicomwebConfig, EmptyAnswer, cors::Origins},
+    dimse::{CalledAeTitle, DimseConfig, OtherSopClasses},
+};
+
+impl Config {
+    /// What the store is opened with.
+    #[must_use]
+    pub fn store_options(&self) -> StoreOptions {
+        let storage = &self.storage;
+        let mut options = StoreOptions::new(&self.data.folder);
+        options.intake_memory_max_bytes = storage.intake_memory_max.0;
+        options.staged_from_bytes = storage.staged_from.0;
+        options.segment_max_bytes = storage.segment_max.0;
+        options.free_space_min_bytes = storage.free_space_min.0;
+        options.settle_after = storage.settle_after;
+        options.settle_from_bytes = storage.settle_from.0;
+        options.index_cache_bytes = storage.index_cache.0;
+        options
+    }
+
+    /// What the DIMSE door is told.
+    #[must_use]
+    #[allow(
+        clippy::needless_update,
+        reason = "a setting that is new in the door has its default until it is declared"
+    )]
+    pub fn dimse(&self) -> DimseConfig {
+        let dicom = &self.dicom;
+        DimseConfig {
+            ae_title: dicom.ae_title.clone(),
+            called_ae_title: match dicom.check_called_ae_title {
+                true => CalledAeTitle::Own,
+                false => CalledAeTitle::Any,
+            },
+            calling_ae_titles: match dicom.check_calling_ae_title {
+                true => dicom.peers.iter().map(|peer| peer.ae_title.clone()).collect(),
+                false => Vec::new(),
+            },
+            peers: dicom.peers.clone(),
+            other_sop_classes: match dicom.accept_private_sop_classes {
+                true => OtherSopClasses::AllPrivate,
+                false => OtherSopClasses::Listed(
+                    dicom
+                        .extra_sop_classes
+                        .iter()
+                        .map(|uid| uid.as_str().to_owned())
+                        .collect(),
+                ),
+            },
+            max_pdu_length_bytes: narrow(dicom.pdu_length_max.0),
+            max_sent_pdu_length_bytes: narrow(dicom.sent_pdu_length_max.0),
+            associations_max: dicom.associations_max as usize,
+            associations_per_peer_max: dicom.associations_per_host_max as usize,
+            pending_connections_max: dicom.pending_connections_max as usize,
+            operations_max: u16::try_from(dicom.operations_max).unwrap_or(u16::MAX),
+            artim_timeout: dicom.association_timeout,
+            network_timeout: dicom.network_timeout,
+            idle_timeout: dicom.idle_timeout,
+            response_timeout: dicom.response_timeout,
+            connect_timeout: dicom.connect_timeout,
+            drain_timeout: self.run.drain_timeout,
+            identifier_max_bytes: dicom.identifier_max.as_usize(),
+            find_answers_max: u64::from(dicom.find_answers_max),
+            commitment_attempts_max: dicom.commitment_attempts_max,
+            ..DimseConfig::default()
+        }
+    }
+
+    /// What the DICOMweb door is told.
+    #[must_use]
+    pub fn dicomweb(&self) -> DicomwebConfig {
+        let http = &self.http;
+        let any = http.cors_origins.iter().any(|origin| origin.as_str() == "*");
+        DicomwebConfig {
+            public_url: Some(http.public_url.clone()).filter(|url| !url.is_empty()),
+            origins: match any {
+                true => Origins::Any,
+                false => Origins::Listed(
+                    http.cors_origins
+                        .iter()
+                        .map(|origin| origin.as_str().to_owned())
+                        .collect(),
+                ),
+            },
+            empty_answer: match http.qido_empty_no_content {
+                true => EmptyAnswer::NoContent,
+                false => EmptyAnswer::Ok,
+            },
+            qido_limit_default: u64::from(http.qido_limit_default),
+            qido_limit_max: u64::from(http.qido_limit_max),
+            query_wait_max: http.query_wait_max,
+            queries_max: http.queries_max as usize,
+            stow_body_max_bytes: http.stow_body_max.0,
+            stow_metadata_max_bytes: http.stow_metadata_max.0,
+            body_idle_max: http.body_timeout,
+            frame_list_max: http.frame_list_max as usize,
+            ..DicomwebConfig::default()
+        }
+    }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
