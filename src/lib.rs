@@ -15,4 +15,5 @@ pub mod dicomweb;
 pub mod dimse;
 pub mod ingest;
 pub mod query;
+pub mod render;
 pub mod retrieve;

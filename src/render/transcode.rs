@@ -1,0 +1,190 @@
+//! Compressed pixel data → native, frame by frame, with the attributes that then hold (PS3.5 §A.4, PS3.3 C.7.6.3).
+//!
+//! Pixels that a lossless coding carries come out identical. Lossy flags (0028,2110) and what goes with them stay: the
+//! loss has happened.
+
+use bytes::Bytes;
+use filmroom_storage::model::{Header, PixelData, Tag, TransferSyntaxUid};
+
+use super::colour;
+use super::decode::{DecodeError, Frame, Reduction, Samples, decode, mask};
+use super::elements::Elements;
+use super::pixel_description::{Photometric, PixelDescription, Planes};
+
+/// An attribute that changes with the transfer syntax: tag, value representation, value in little endian byte order.
+pub type Changed = (Tag, [u8; 2], Vec<u8>);
+
+/// Transcodes the pixel data of one instance to Explicit VR Little Endian.
+///
+/// Use: make it with the first frame, write the elements before the pixel data with [`Transcoder::changed`] put over them,
+/// then the head of (7FE0,0010) with [`Transcoder::value_representation`] and [`Transcoder::value_length`], then what
+/// [`Transcoder::frame`] gives for every frame in order, then what [`Transcoder::finish`] gives. CPU work: call it on a
+/// blocking thread.
+pub struct Transcoder {
+    transfer_syntax_uid: String,
+    stored: PixelDescription,
+    photometric: Photometric,
+    number_of_frames: u32,
+    /// Bits of frames of one bit a sample that are no whole byte yet.
+    held: (u8, u32),
+    given: u64,
+}
+
+impl Transcoder {
+    /// Reads what the pixels are. `first_frame`: as [`crate::retrieve::Retrieve::frame`] gives it; what a colour transform
+    /// was is told from its head.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a description that cannot be used and for a first frame that cannot be decoded.
+    pub fn new(
+        header: &Header,
+        pixel_data: &PixelData,
+        transfer_syntax_uid: &TransferSyntaxUid,
+        first_frame: &Bytes,
+    ) -> Result<Self, DecodeError> {
+        let stored = PixelDescription::read(&Elements::of(header), pixel_data.tag)?;
+        let first = decode(first_frame, transfer_syntax_uid.as_str(), &stored, Reduction::None)?;
+        Ok(Self {
+            transfer_syntax_uid: transfer_syntax_uid.as_str().to_owned(),
+            photometric: first.photometric,
+            stored,
+            number_of_frames: pixel_data.number_of_frames.max(1),
+            held: (0, 0),
+            given: 0,
+        })
+    }
+
+    /// The attributes that differ from the stored ones.
+    #[must_use]
+    pub fn changed(&self) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        if self.photometric != self.stored.photometric {
+            let mut term = self.photometric.term().as_bytes().to_vec();
+            if term.len() % 2 == 1 {
+                term.push(b' ');
+            }
+            changed.push((0x0028_0004, *b"CS", term));
+        }
+        if self.stored.samples_per_pixel > 1 && self.stored.planes == Planes::Separate {
+            changed.push((0x0028_0006, *b"US", vec![0, 0]));
+        }
+        changed
+    }
+
+    /// OB for cells of up to 8 bits, else OW (PS3.5 §8.1.2, §A.2).
+    #[must_use]
+    pub fn value_representation(&self) -> [u8; 2] {
+        if self.stored.bits_allocated <= 8 {
+            *b"OB"
+        } else {
+            *b"OW"
+        }
+    }
+
+    /// Bytes of the value of (7FE0,0010), padding included.
+    #[must_use]
+    pub fn value_length(&self) -> u64 {
+        self.bits().div_ceil(8).next_multiple_of(2)
+    }
+
+    fn bits(&self) -> u64 {
+        u64::from(self.stored.rows)
+            * u64::from(self.stored.columns)
+            * u64::from(self.stored.samples_per_pixel)
+            * u64::from(self.stored.bits_allocated)
+            * u64::from(self.number_of_frames)
+    }
+
+    /// The native bytes of the next frame. Where frames of one bit a sample do not end at a byte, the last bits come with
+    /// the next call.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn frame(&mut self, stored: &Bytes) -> Result<Bytes, DecodeError> {
+        let mut frame = decode(stored, &self.transfer_syntax_uid, &self.stored, Reduction::None)?;
+        if frame.photometric != self.photometric {
+            match (frame.photometric, self.photometric) {
+                (Photometric::YbrFull, Photometric::Rgb) => colour::ybr_full_to_rgb(&mut frame),
+                _ => return Err(DecodeError::Damaged("frames of different colour spaces".into())),
+            }
+        }
+        let bytes = if self.stored.bits_allocated == 1 {
+            self.pack(&frame)
+        } else {
+            cells(&frame, self.stored.bits_allocated)?.into()
+        };
+        self.given += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// What is left after the last frame: bits, and padding to an even length.
+    #[must_use]
+    pub fn finish(&mut self) -> Bytes {
+        let mut rest = Vec::new();
+        if self.held.1 > 0 {
+            rest.push(self.held.0);
+            self.held = (0, 0);
+        }
+        if (self.given + rest.len() as u64) % 2 == 1 {
+            rest.push(0);
+        }
+        self.given += rest.len() as u64;
+        rest.into()
+    }
+
+    fn pack(&mut self, frame: &Frame) -> Bytes {
+        let (mut byte, mut count) = self.held;
+        let mut out = Vec::with_capacity(frame.samples.len() / 8 + 1);
+        for index in 0..frame.samples.len() {
+            byte |= u8::from(frame.value(index) != 0.0) << count;
+            count += 1;
+            if count == 8 {
+                out.push(byte);
+                (byte, count) = (0, 0);
+            }
+        }
+        self.held = (byte, count);
+        out.into()
+    }
+}
+
+/// Little endian cells of `bits_allocated` bits, negative values extended through the whole cell.
+fn cells(frame: &Frame, bits_allocated: u32) -> Result<Vec<u8>, DecodeError> {
+    let extend = frame.signed && frame.low_bit == 0 && frame.bits_stored < bits_allocated;
+    let (sign, fill) = (1u32 << (frame.bits_stored.clamp(1, 32) - 1), !mask(frame.bits_stored));
+    let whole = |cell: u32| if extend && cell & sign != 0 { cell | fill } else { cell };
+    match (&frame.samples, bits_allocated) {
+        (Samples::U8(samples), 8) if !extend => Ok(samples.to_vec()),
+        (Samples::U8(samples), 8) => Ok(samples.iter().map(|&cell| whole(u32::from(cell)) as u8).collect()),
+        (Samples::U8(samples), 16) => Ok(samples
+            .iter()
+            .flat_map(|&cell| (whole(u32::from(cell)) as u16).to_le_bytes())
+            .collect()),
+        (Samples::U16Le(samples), 16) if !extend => Ok(samples.to_vec()),
+        (Samples::U16Le(samples), 16) => Ok(samples
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .flat_map(|cell| (whole(u32::from(u16::from_le_bytes(*cell))) as u16).to_le_bytes())
+            .collect()),
+        (Samples::U16(samples), 16) => Ok(samples
+            .iter()
+            .flat_map(|&cell| (whole(u32::from(cell)) as u16).to_le_bytes())
+            .collect()),
+        (Samples::U16(samples), 8) => Ok(samples.iter().map(|&cell| cell as u8).collect()),
+        (Samples::U32(samples), 32) => Ok(samples.iter().flat_map(|&cell| whole(cell).to_le_bytes()).collect()),
+        (Samples::U8(samples), 32) => Ok(samples
+            .iter()
+            .flat_map(|&cell| whole(u32::from(cell)).to_le_bytes())
+            .collect()),
+        (Samples::U16(samples), 32) => Ok(samples
+            .iter()
+            .flat_map(|&cell| whole(u32::from(cell)).to_le_bytes())
+            .collect()),
+        (Samples::F32(samples), 32) => Ok(samples.iter().flat_map(|cell| cell.to_le_bytes()).collect()),
+        (Samples::F64(samples), 64) => Ok(samples.iter().flat_map(|cell| cell.to_le_bytes()).collect()),
+        (_, bits) => Err(DecodeError::Unsupported(format!(
+            "samples of this coding in cells of {bits} bits"
+        ))),
+    }
+}
