@@ -1,0 +1,24 @@
+//! The real binary, driven by clients that are not made here: DCMTK, pynetdicom, dicomweb-client; and by peers that mean no good.
+//!
+//! `tests/run` installs what these tests need.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "a test ends with what is wrong"
+)]
+
+mod crash;
+mod dcmtk;
+mod demo;
+mod harness;
+mod hostile;
+mod import;
+mod packs;
+mod pynetdicom;
+mod scu;
+mod serve;
+mod web;
+mod web_clients;

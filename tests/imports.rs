@@ -1,0 +1,190 @@
+//! Holds the import rules of `src/architecture.md`: who may name whom.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with what is wrong")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const DOORS: [&str; 3] = ["dimse", "dicomweb", "console"];
+const ROOMS: [&str; 4] = ["ingest", "query", "retrieve", "render"];
+
+/// Rust source of a part, tests within it apart.
+fn sources(part: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut waiting = vec![root.join(part), root.join(format!("{part}.rs"))];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.is_file()
+            && path.extension().is_some_and(|extension| extension == "rs")
+            && path.file_stem().is_some_and(|stem| stem != "tests")
+        {
+            let text = fs::read_to_string(&path).unwrap();
+            let product = text.split("#[cfg(test)]\nmod").next().unwrap_or_default().to_owned();
+            found.push((path, without_comments(&product)));
+        }
+    }
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Every path that a source names, `use` trees taken apart: `a::{b, c::d}` gives `a::b` and `a::c::d`.
+fn paths(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut prefixes = vec![String::new()];
+    let mut path = String::new();
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            c if c.is_alphanumeric() || c == '_' => path.push(c),
+            ':' if characters.peek() == Some(&':') => {
+                characters.next();
+                path.push_str("::");
+            }
+            '{' if path.ends_with("::") => {
+                let prefix = prefixes.last().cloned().unwrap_or_default();
+                prefixes.push(prefix + &std::mem::take(&mut path));
+            }
+            c => {
+                if !path.is_empty() {
+                    found.push(prefixes.last().cloned().unwrap_or_default() + &std::mem::take(&mut path));
+                }
+                match c {
+                    '{' => prefixes.push(String::new()),
+                    '}' if prefixes.len() > 1 => drop(prefixes.pop()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    found.extend((!path.is_empty()).then_some(path));
+    found
+}
+
+/// Fails when a part names a path that starts with one of these.
+#[track_caller]
+fn refuses(part: &str, forbidden: &[String]) {
+    let mut wrong = Vec::new();
+    for (file, text) in sources(part) {
+        for path in paths(&text) {
+            if forbidden
+                .iter()
+                .any(|start| path == *start || path.starts_with(&format!("{start}::")))
+            {
+                wrong.push(format!("{} names {path}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn inside(parts: &[&str]) -> Vec<String> {
+    parts
+        .iter()
+        .flat_map(|part| [format!("crate::{part}"), format!("super::super::{part}")])
+        .collect()
+}
+
+fn store_engines() -> Vec<String> {
+    ["store", "index", "objects", "intake", "packs"]
+        .map(|module| format!("filmroom_storage::{module}"))
+        .to_vec()
+}
+
+#[test]
+fn doors_reach_the_store_only_through_rooms() {
+    for door in DOORS {
+        refuses(&format!("src/{door}"), &store_engines());
+    }
+}
+
+#[test]
+fn doors_do_not_know_each_other() {
+    for door in DOORS {
+        let others: Vec<&str> = DOORS.into_iter().filter(|other| *other != door).collect();
+        refuses(&format!("src/{door}"), &inside(&others));
+    }
+}
+
+#[test]
+fn rooms_do_not_know_doors() {
+    for room in ROOMS {
+        refuses(&format!("src/{room}"), &inside(&DOORS));
+        refuses(&format!("src/{room}"), &inside(&["cli", "config"]));
+    }
+}
+
+#[test]
+fn readers_do_not_know_ingest() {
+    for room in ["query", "render"] {
+        refuses(&format!("src/{room}"), &inside(&["ingest"]));
+    }
+}
+
+#[test]
+fn the_store_knows_nothing_of_the_archive() {
+    refuses(
+        "storage/src",
+        &[
+            "filmroom".to_owned(),
+            "axum".to_owned(),
+            "dicom".to_owned(),
+            "dicom_ul".to_owned(),
+        ],
+    );
+}
+
+#[test]
+fn the_codec_knows_neither_rooms_nor_doors() {
+    refuses("src/dataset", &inside(&ROOMS));
+    refuses("src/dataset", &inside(&DOORS));
+}
+
+/// Only `ingest` builds a receipt.
+#[test]
+fn receipts_are_made_by_ingest_alone() {
+    for part in DOORS
+        .into_iter()
+        .chain(["query", "retrieve", "render", "dataset", "cli", "config"])
+    {
+        for (file, text) in sources(&format!("src/{part}")) {
+            assert!(!text.contains("Receipt {"), "{} builds a receipt", file.display());
+        }
+    }
+}
+
+/// Only `ingest` commits instances to the store.
+#[test]
+fn instances_are_written_by_ingest_alone() {
+    for part in DOORS.into_iter().chain(["query", "retrieve", "render", "dataset"]) {
+        for (file, text) in sources(&format!("src/{part}")) {
+            assert!(
+                !text.contains("store.commit("),
+                "{} commits an instance",
+                file.display()
+            );
+        }
+    }
+}
+
+/// The reader of paths itself.
+#[test]
+fn takes_use_trees_apart() {
+    let found =
+        paths("use crate::{dimse::status, ingest::{Receipt, self}}; let x = filmroom_storage::store::Store::open();");
+    for path in [
+        "crate::dimse::status",
+        "crate::ingest::Receipt",
+        "filmroom_storage::store::Store::open",
+    ] {
+        assert!(found.iter().any(|found| found == path), "{path} not in {found:?}");
+    }
+}
