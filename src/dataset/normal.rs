@@ -1,0 +1,548 @@
+//! From any encoding into normal form.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use filmroom_storage::{
+    model::{Attributes, BulkValue, Elements, Tag, has_long_length},
+    source::ReadAt,
+};
+
+use super::{
+    DataSetError,
+    builder::{push_element, push_tag},
+    charset::{Decoder, Fidelity},
+    dictionary::{self, Entry},
+    items::items,
+    scan::{Fragment, Place, Scanner, Token},
+    transfer_syntax::{Encoding, is_deflated},
+    vr::{self, Shape, Vr},
+};
+
+const SPECIFIC_CHARACTER_SET: Tag = 0x0008_0005;
+const PIXEL_REPRESENTATION: Tag = 0x0028_0103;
+const LUT_DESCRIPTOR: Tag = 0x0028_3002;
+const LUT_DATA: Tag = 0x0028_3006;
+const TRAILING_PADDING: Tag = 0xFFFC_FFFC;
+const PIXEL_DATA: Tag = 0x7FE0_0010;
+
+/// A header longer than this is refused; those of the largest multi-frame instances have some ten megabytes.
+const HEADER_MAX_BYTES: usize = 192 << 20;
+/// More left-out values than this are refused.
+const BULK_VALUES_MAX: usize = 1 << 18;
+
+/// Which values are left out of the normal form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Binary values (OB, OD, OF, OL, OV, OW, UN) up to this length stay.
+    pub(crate) binary_max_bytes: u64,
+    /// Any value up to this length stays.
+    pub(crate) value_max_bytes: u64,
+    /// Whether pixel data may stay.
+    pub(crate) pixel_data: bool,
+    /// Whether groups 0000 and 0002 stay, which have no place in the data set of an instance.
+    pub(crate) command_and_meta: bool,
+}
+
+impl Keep {
+    /// For headers.
+    pub(crate) const HEADER: Self = Self {
+        binary_max_bytes: 1024,
+        value_max_bytes: 64 << 10,
+        pixel_data: false,
+        command_and_meta: false,
+    };
+    /// For small data sets, of which nothing is left out.
+    pub(crate) const ALL: Self = Self {
+        binary_max_bytes: u64::MAX,
+        value_max_bytes: u64::MAX,
+        pixel_data: true,
+        command_and_meta: true,
+    };
+}
+
+/// A data set in normal form, and what was found on the way.
+pub(crate) struct Normal<'a> {
+    pub(crate) attributes: Attributes,
+    pub(crate) bulk: Vec<BulkValue>,
+    /// The pixel data of the data set itself.
+    pub(crate) pixel_data: Option<PixelPlace>,
+    /// The scanner, at its end: for its quirks and to look at fragments again.
+    pub(crate) scanner: Scanner<'a>,
+}
+
+/// Where the pixel data lie, before frames are looked for.
+pub(crate) struct PixelPlace {
+    pub(crate) place: Place,
+    /// The Basic Offset Table's item first; `None` for native pixel data.
+    pub(crate) fragments: Option<Vec<Fragment>>,
+}
+
+/// Reads a data set into normal form.
+pub(crate) fn normalize<'a>(
+    source: &'a dyn ReadAt,
+    transfer_syntax: &str,
+    keep: Keep,
+) -> Result<Normal<'a>, DataSetError> {
+    let encoding = Encoding::of(transfer_syntax);
+    let mut scanner = Scanner::new(source, encoding, is_deflated(transfer_syntax))?;
+    let mut writer = Writer::new(keep);
+    loop {
+        match scanner.next()? {
+            Token::Value(place) => writer.value(&mut scanner, &place)?,
+            Token::Fragments(place) => writer.fragments(&mut scanner, &place)?,
+            Token::SequenceStart(tag) => writer.start_sequence(tag),
+            Token::ItemStart => writer.start_item(),
+            Token::ItemEnd => writer.end_item(),
+            Token::SequenceEnd => writer.end_sequence(),
+            Token::End => break,
+        }
+        if writer.out.len() > HEADER_MAX_BYTES {
+            return Err(DataSetError::Limit("192 MiB of elements beside bulk data"));
+        }
+    }
+    if writer.wrong_character_set {
+        scanner
+            .quirks
+            .note_whole("text in another character set than (0008,0005) says");
+    }
+    if writer.unknown_character_set {
+        scanner.quirks.note_whole("unknown character set in (0008,0005)");
+    }
+    if writer.unordered {
+        scanner.quirks.note_whole("elements out of order or twice");
+        writer.drop_replaced_bulk();
+    }
+    Ok(Normal {
+        attributes: Attributes::from_normal_form(writer.finish_bytes()),
+        bulk: writer.bulk,
+        pixel_data: writer.pixel_data,
+        scanner,
+    })
+}
+
+/// A list of elements being written: the data set or an item.
+struct List {
+    /// Where its bytes begin in the output.
+    start: usize,
+    last_tag: Option<Tag>,
+    unordered: bool,
+    /// Its own character sets; `None` for those of what is around it.
+    decoder: Option<Decoder>,
+    /// (0028,0103) is 1; `None` when absent.
+    signed: Option<bool>,
+    /// Entries of (0028,3002), to tell the VR of LUT Data.
+    lut_entries: Option<u16>,
+}
+
+impl List {
+    fn new(start: usize) -> Self {
+        Self {
+            start,
+            last_tag: None,
+            unordered: false,
+            decoder: None,
+            signed: None,
+            lut_entries: None,
+        }
+    }
+}
+
+/// A sequence being written.
+struct Sequence {
+    tag: Tag,
+    /// Where its bytes begin in the output; its length field ends there.
+    start: usize,
+    items: u32,
+    /// Left out of the output, with all its items.
+    dropped: bool,
+}
+
+struct Writer {
+    keep: Keep,
+    out: Vec<u8>,
+    lists: Vec<List>,
+    sequences: Vec<Sequence>,
+    decoder: Decoder,
+    bulk: Vec<BulkValue>,
+    pixel_data: Option<PixelPlace>,
+    has_character_set: bool,
+    beyond_ascii: bool,
+    wrong_character_set: bool,
+    unknown_character_set: bool,
+    unordered: bool,
+}
+
+impl Writer {
+    fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            out: Vec::with_capacity(8 << 10),
+            lists: vec![List::new(0)],
+            sequences: Vec::new(),
+            decoder: Decoder::undeclared(),
+            bulk: Vec::new(),
+            pixel_data: None,
+            has_character_set: false,
+            beyond_ascii: false,
+            wrong_character_set: false,
+            unknown_character_set: false,
+            unordered: false,
+        }
+    }
+
+    /// Notes that an element is about to be written.
+    fn begin(&mut self, tag: Tag) {
+        if let Some(list) = self.lists.last_mut() {
+            if list.last_tag.is_some_and(|last| last >= tag) {
+                list.unordered = true;
+                self.unordered = true;
+            } else {
+                list.last_tag = Some(tag);
+            }
+        }
+    }
+
+    fn value(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
+        let tag = place.tag;
+        if tag & 0xFFFF == 0 || tag == TRAILING_PADDING {
+            return Ok(());
+        }
+        if tag < 0x0004_0000 && self.sequences.is_empty() && !self.keep.command_and_meta {
+            scanner
+                .quirks
+                .note("a command or file meta element in the data set:", tag);
+            return Ok(());
+        }
+        let vr = self.vr_of(place);
+        self.begin(tag);
+        let is_pixel_data = matches!(tag, PIXEL_DATA | 0x7FE0_0008 | 0x7FE0_0009);
+        if is_pixel_data && self.sequences.is_empty() && place.length > 0 {
+            self.pixel_data = Some(PixelPlace {
+                place: Place { vr, ..*place },
+                fragments: None,
+            });
+        }
+        let too_long = place.length > self.keep.value_max_bytes
+            || (vr::is_bulk(vr) && place.length > self.keep.binary_max_bytes)
+            || (is_pixel_data && !self.keep.pixel_data);
+        if too_long && place.length > 0 {
+            return self.leave_out(place, vr, false);
+        }
+        let value = scanner.value(place)?;
+        match vr::shape(vr) {
+            Shape::Words(size) => {
+                self.remember(tag, value, place.big_endian);
+                let from = self.open_value(tag, vr, value.len());
+                if place.big_endian {
+                    push_swapped(&mut self.out, value, usize::from(size));
+                } else {
+                    self.out.extend_from_slice(value);
+                }
+                self.close_value(vr, from);
+            }
+            Shape::Bytes | Shape::Sequence => {
+                let from = self.open_value(tag, vr, value.len());
+                self.out.extend_from_slice(value);
+                self.close_value(vr, from);
+            }
+            shape => self.text(tag, vr, shape, value),
+        }
+        Ok(())
+    }
+
+    /// A text, decoded, its trailing padding made as little as can be.
+    fn text(&mut self, tag: Tag, vr: Vr, shape: Shape, value: &[u8]) {
+        let end = value
+            .iter()
+            .rposition(|byte| !matches!(byte, b' ' | 0))
+            .map_or(0, |place| place + 1);
+        let value = value.get(..end).unwrap_or_default();
+        if tag == SPECIFIC_CHARACTER_SET {
+            self.character_set(value);
+            return;
+        }
+        let from = self.open_value(tag, vr, value.len());
+        let decoder = self
+            .lists
+            .iter()
+            .rev()
+            .find_map(|list| list.decoder.as_ref())
+            .unwrap_or(&self.decoder);
+        let fidelity = decoder.decode(value, shape, &mut self.out);
+        if fidelity == Fidelity::Guessed {
+            self.wrong_character_set = true;
+        }
+        if !self.beyond_ascii && !self.out.get(from..).unwrap_or_default().is_ascii() {
+            self.beyond_ascii = true;
+        }
+        self.close_value(vr, from);
+    }
+
+    fn character_set(&mut self, value: &[u8]) {
+        let (decoder, known) = Decoder::declared(value);
+        if !known {
+            self.unknown_character_set = true;
+        }
+        if let Some(list) = self.lists.last_mut() {
+            list.decoder = Some(decoder);
+        }
+        if self.sequences.is_empty() {
+            self.has_character_set = true;
+        }
+        let value: &[u8] = if value.is_empty() { b"" } else { b"ISO_IR 192" };
+        push_element(&mut self.out, SPECIFIC_CHARACTER_SET, *b"CS", value);
+    }
+
+    /// Keeps what the VRs of later elements depend on.
+    fn remember(&mut self, tag: Tag, value: &[u8], big_endian: bool) {
+        let Some(list) = self.lists.last_mut() else { return };
+        if !matches!(tag, PIXEL_REPRESENTATION | LUT_DESCRIPTOR) {
+            return;
+        }
+        let Some(first) = value.first_chunk::<2>().copied() else {
+            return;
+        };
+        let first = if big_endian {
+            u16::from_be_bytes(first)
+        } else {
+            u16::from_le_bytes(first)
+        };
+        match tag {
+            PIXEL_REPRESENTATION => list.signed = Some(first == 1),
+            _ => list.lut_entries = Some(first),
+        }
+    }
+
+    /// The VR, with what context says where it was not written.
+    fn vr_of(&self, place: &Place) -> Vr {
+        if !place.implicit {
+            return place.vr;
+        }
+        match dictionary::entry(place.tag) {
+            Entry::UsOrSs => {
+                let signed = self.lists.iter().rev().find_map(|list| list.signed).unwrap_or(false);
+                if signed { *b"SS" } else { *b"US" }
+            }
+            Entry::UsOrOw if place.tag == LUT_DATA => match self.lists.last().and_then(|list| list.lut_entries) {
+                Some(1) => *b"US",
+                _ => *b"OW",
+            },
+            _ => place.vr,
+        }
+    }
+
+    /// Writes head and room for the length; gives the place where the value begins.
+    fn open_value(&mut self, tag: Tag, vr: Vr, length: usize) -> usize {
+        self.out.reserve(length + 14);
+        push_tag(&mut self.out, tag);
+        self.out.extend_from_slice(&vr);
+        let room: &[u8] = if has_long_length(vr) { &[0; 6] } else { &[0; 2] };
+        self.out.extend_from_slice(room);
+        self.out.len()
+    }
+
+    /// Pads the value and fills in its length.
+    fn close_value(&mut self, vr: Vr, from: usize) {
+        if (self.out.len() - from) % 2 == 1 {
+            self.out.push(vr::padding(vr));
+        }
+        let length = self.out.len() - from;
+        if has_long_length(vr) {
+            self.fill_length(from, length);
+            return;
+        }
+        if let Ok(short) = u16::try_from(length).map(u16::to_le_bytes)
+            && let Some(field) = self.out.get_mut(from - 2..from)
+        {
+            field.copy_from_slice(&short);
+            return;
+        }
+        // Too long for its VR's length field: once more, with the VR of its kind that has a longer one.
+        let value = self.out.split_off(from);
+        let head = self.out.split_off(from.saturating_sub(8));
+        if let Some([g0, g1, e0, e1]) = head.first_chunk::<4>() {
+            let tag = u32::from_be_bytes([*g1, *g0, *e1, *e0]);
+            push_element(&mut self.out, tag, vr, &value);
+        }
+    }
+
+    fn fill_length(&mut self, from: usize, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        if let Some(field) = self.out.get_mut(from.saturating_sub(4)..from) {
+            field.copy_from_slice(&length);
+        }
+    }
+
+    fn leave_out(&mut self, place: &Place, vr: Vr, encapsulated: bool) -> Result<(), DataSetError> {
+        if self.bulk.len() >= BULK_VALUES_MAX {
+            return Err(DataSetError::Limit("262 144 values of bulk data"));
+        }
+        push_element(&mut self.out, place.tag, vr, &[]);
+        let mut path = String::with_capacity(8 + 12 * self.sequences.len());
+        for sequence in &self.sequences {
+            path.push_str(&format!("{:08X}.{}.", sequence.tag, sequence.items.saturating_sub(1)));
+        }
+        path.push_str(&format!("{:08X}", place.tag));
+        self.bulk.push(BulkValue {
+            path,
+            vr: String::from_utf8_lossy(&vr).into_owned(),
+            offset: place.offset,
+            length: place.length,
+            encapsulated,
+        });
+        Ok(())
+    }
+
+    fn fragments(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
+        let fragments = std::mem::take(&mut scanner.fragments);
+        let vr = if place.tag == PIXEL_DATA && &place.vr != b"OB" {
+            *b"OB"
+        } else {
+            place.vr
+        };
+        let place = Place { vr, ..*place };
+        self.begin(place.tag);
+        if place.tag == PIXEL_DATA && self.sequences.is_empty() {
+            self.pixel_data = Some(PixelPlace {
+                place,
+                fragments: Some(fragments),
+            });
+        }
+        self.leave_out(&place, vr, true)
+    }
+
+    fn start_sequence(&mut self, tag: Tag) {
+        let dropped = self.sequences.last().is_some_and(|outer| outer.dropped)
+            || (tag < 0x0004_0000 && self.sequences.is_empty() && !self.keep.command_and_meta);
+        if !dropped {
+            self.begin(tag);
+        }
+        let start = self.open_value(tag, *b"SQ", 0);
+        self.sequences.push(Sequence {
+            tag,
+            start,
+            items: 0,
+            dropped,
+        });
+    }
+
+    fn start_item(&mut self) {
+        if let Some(sequence) = self.sequences.last_mut() {
+            sequence.items += 1;
+        }
+        self.out.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0]);
+        self.lists.push(List::new(self.out.len()));
+    }
+
+    fn end_item(&mut self) {
+        if self.lists.len() < 2 {
+            return;
+        }
+        if let Some(list) = self.lists.pop() {
+            if list.unordered {
+                self.put_in_order(list.start);
+            }
+            let length = self.out.len() - list.start;
+            self.fill_length(list.start, length);
+        }
+    }
+
+    fn end_sequence(&mut self) {
+        if let Some(sequence) = self.sequences.pop() {
+            if sequence.dropped {
+                self.out.truncate(sequence.start - 12);
+                return;
+            }
+            let length = self.out.len() - sequence.start;
+            self.fill_length(sequence.start, length);
+        }
+    }
+
+    /// Sorts the elements from `start` on by tag; of those with one tag the last stays.
+    fn put_in_order(&mut self, start: usize) {
+        let written = self.out.split_off(start);
+        let mut elements: Vec<_> = Elements::new(&written).enumerate().collect();
+        elements.sort_by_key(|(place, element)| (element.tag, *place));
+        let mut rest = elements.iter().peekable();
+        while let Some((_, element)) = rest.next() {
+            if rest.peek().is_none_or(|(_, next)| next.tag != element.tag) {
+                push_element(&mut self.out, element.tag, element.vr, element.value);
+            }
+        }
+    }
+
+    /// Of left-out values with one path the last stays, as of elements.
+    fn drop_replaced_bulk(&mut self) {
+        let last: HashMap<String, u64> = self
+            .bulk
+            .iter()
+            .map(|value| (value.path.clone(), value.offset))
+            .collect();
+        self.bulk.retain(|value| last.get(&value.path) == Some(&value.offset));
+    }
+
+    fn finish_bytes(&mut self) -> Bytes {
+        if self.lists.first().is_some_and(|list| list.unordered) {
+            self.put_in_order(0);
+        }
+        let mut out = std::mem::take(&mut self.out);
+        if self.beyond_ascii {
+            out = with_character_set(out, self.has_character_set);
+        }
+        out.into()
+    }
+}
+
+/// Texts beyond ASCII need (0008,0005), also where it was absent or empty.
+fn with_character_set(out: Vec<u8>, present: bool) -> Vec<u8> {
+    let mut elements = Elements::new(&out);
+    let mut place = out.len();
+    let mut consumed = 0;
+    let mut after = None;
+    for element in elements.by_ref() {
+        let length = element.value.len() + if has_long_length(element.vr) { 12 } else { 8 };
+        if element.tag >= SPECIFIC_CHARACTER_SET {
+            place = consumed;
+            after = Some((element.tag == SPECIFIC_CHARACTER_SET, element.value.is_empty(), length));
+            break;
+        }
+        consumed += length;
+    }
+    let skip = match after {
+        Some((true, false, _)) if present => return out,
+        Some((true, true, length)) => length,
+        _ => 0,
+    };
+    let (before, rest) = out.split_at(place.min(out.len()));
+    let mut with = Vec::with_capacity(out.len() + 18);
+    with.extend_from_slice(before);
+    push_element(&mut with, SPECIFIC_CHARACTER_SET, *b"CS", b"ISO_IR 192");
+    with.extend_from_slice(rest.get(skip..).unwrap_or_default());
+    with
+}
+
+/// Appends words with their bytes in reverse.
+pub(crate) fn push_swapped(out: &mut Vec<u8>, value: &[u8], size: usize) {
+    let words = value.chunks_exact(size.max(1));
+    let rest = words.remainder();
+    for word in words {
+        out.extend(word.iter().rev());
+    }
+    out.extend_from_slice(rest);
+}
+
+/// True when an element's value is, or holds, nothing beyond ASCII text. Looks into items without recursion.
+pub(crate) fn is_ascii(attributes: &[u8]) -> bool {
+    let mut waiting = vec![Elements::new(attributes)];
+    while let Some(elements) = waiting.pop() {
+        for element in elements {
+            if &element.vr == b"SQ" {
+                waiting.extend(items(element.value).map(Elements::new));
+            } else if vr::is_text(element.vr) && !element.value.is_ascii() {
+                return false;
+            }
+        }
+    }
+    true
+}
