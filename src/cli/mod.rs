@@ -4,6 +4,7 @@ mod config;
 mod failure;
 mod health;
 mod http;
+mod import;
 mod logging;
 mod patient_stream;
 mod runtime;
@@ -34,6 +35,8 @@ struct CommandLine {
 enum Command {
     /// Run the archive: DICOM node, DICOMweb and web pages
     Serve(serve::Serve),
+    /// Take in files, folders, ZIP archives and media; works on the data folder while no server runs
+    Import(import::Import),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -65,6 +68,7 @@ impl CommandLine {
     fn run(&self) -> Result<Status, Failure> {
         match &self.command {
             Command::Serve(serve) => serve.run(&self.settings),
+            Command::Import(import) => import.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));

@@ -85,6 +85,8 @@ pub struct Loaded {
     sources: BTreeMap<&'static str, Source>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Variables of the environment with our prefix that set nothing.
+    pub ignored: Vec<String>,
 }
 
 impl Loaded {
@@ -101,6 +103,9 @@ impl Loaded {
         match &self.file {
             Some(file) => report.push_str(&format!("# settings file: {}\n", file.display())),
             None => report.push_str("# no settings file\n"),
+        }
+        for variable in &self.ignored {
+            report.push_str(&format!("# {variable} in the environment is no setting\n"));
         }
         let mut section = "";
         for setting in Config::settings() {
@@ -172,6 +177,7 @@ struct Layers {
     settings: Vec<Setting>,
     sources: BTreeMap<&'static str, Source>,
     problems: Vec<String>,
+    ignored: Vec<String>,
 }
 
 impl Layers {
@@ -181,6 +187,7 @@ impl Layers {
             settings: Config::settings(),
             sources: BTreeMap::new(),
             problems: Vec::new(),
+            ignored: Vec::new(),
         }
     }
 
@@ -216,6 +223,7 @@ impl Layers {
             config: self.config,
             sources: self.sources,
             file,
+            ignored: self.ignored,
         })
     }
 
@@ -314,6 +322,10 @@ impl Layers {
                 let mut known: Vec<String> = self.settings.iter().map(Setting::variable).collect();
                 known.push(FILE_VARIABLE.to_owned());
                 let nearest = nearest(name, known.iter().map(String::as_str)).unwrap_or_default();
+                if !is_meant(name, value, nearest, &sections(&self.settings)) {
+                    self.ignored.push(name.to_owned());
+                    return;
+                }
                 self.problems.push(format!(
                     "unknown variable of the environment {name}; the nearest is {nearest}; \
                      a setting SECTION.NAME is FILMROOM_SECTION_NAME"
@@ -335,6 +347,23 @@ impl Layers {
             }
         }
     }
+}
+
+/// Words at least so alike (1 is the same) are taken for a slip of the keyboard.
+const SLIP: f64 = 0.93;
+
+/// True when a variable that is no setting was surely meant as one. Others carry our prefix too: scripts (`FILMROOM_BIN`),
+/// and the links that Kubernetes puts into every container beside a service of our name (`FILMROOM_PORT_8080_TCP`).
+fn is_meant(name: &str, value: &str, nearest: &str, sections: &[&str]) -> bool {
+    let is_link = value.starts_with("tcp://") || name.contains("_SERVICE_") || name.contains("_PORT_");
+    let in_section = sections
+        .iter()
+        .any(|section| name.starts_with(&format!("FILMROOM_{}_", section.to_ascii_uppercase())));
+    let alike = match (name.strip_prefix("FILMROOM_"), nearest.strip_prefix("FILMROOM_")) {
+        (Some(name), Some(nearest)) => strsim::jaro_winkler(name, nearest) >= SLIP,
+        _ => false,
+    };
+    !is_link && (in_section || alike)
 }
 
 /// The sections, each once, in their order.

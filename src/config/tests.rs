@@ -95,8 +95,29 @@ fn unknown_variables_and_flags_name_the_nearest() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("FILMROOM_DICOM_AE_TITLE"), "{error}");
+    for slip in ["FILMROOM_HTP_LISTEN", "FILMROOM_HTTP_PORT", "FILMROOM_DICOM_PEER"] {
+        assert!(layered("", &[(slip, "X")], &[]).is_err(), "{slip}");
+    }
     let error = layered("", &[], &[flag("http.lisen", "X")]).unwrap_err().to_string();
     assert!(error.contains("http.listen"), "{error}");
+}
+
+#[test]
+fn variables_of_others_with_our_prefix_are_let_be() {
+    let others = [
+        ("FILMROOM_BIN", "/usr/bin/filmroom"),
+        ("FILMROOM_HOME", "/srv"),
+        ("FILMROOM_PORT", "tcp://10.0.0.1:8080"),
+        ("FILMROOM_HTTP_SERVICE_HOST", "10.0.0.1"),
+        ("FILMROOM_HTTP_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ];
+    let loaded = layered("", &others, &[]).unwrap();
+    assert_eq!(loaded.ignored.len(), others.len());
+    assert!(
+        loaded
+            .report()
+            .contains("FILMROOM_BIN in the environment is no setting")
+    );
 }
 
 #[test]
