@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use memchr::memmem::Finder;
 
-use super::PartHeaders;
+use super::{BodyError, PartHeaders};
 
 /// Header block of one part, in bytes. Real clients send less than 500.
 const HEADERS_MAX_BYTES: usize = 16 << 10;
@@ -34,9 +34,12 @@ pub enum MultipartError {
     /// The body ended without its closing delimiter.
     #[error("the body ends within part {0}: the closing boundary is missing")]
     Truncated(usize),
+    /// More parts than are taken in one request.
+    #[error("the body has more than {0} parts: store in several requests")]
+    Parts(usize),
     /// The connection failed.
     #[error("the body could not be received: {0}")]
-    Body(String),
+    Body(BodyError),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +93,7 @@ pub struct MultipartReader<S> {
 impl<S, E> MultipartReader<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: std::fmt::Display,
+    E: Into<BodyError>,
 {
     /// Begins a body.
     ///
@@ -288,7 +291,7 @@ where
                 Some(Ok(piece)) => self.behind = piece,
                 Some(Err(error)) => {
                     self.ended = true;
-                    return Err(MultipartError::Body(error.to_string()));
+                    return Err(MultipartError::Body(error.into()));
                 }
                 None => {
                     // What is left may be a closing delimiter that needed a look further.

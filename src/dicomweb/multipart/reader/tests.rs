@@ -8,7 +8,7 @@ type Part = (PartHeaders, Vec<u8>);
 
 /// Reads a whole body that comes in the given pieces.
 fn read(pieces: Vec<Bytes>, boundary: &str) -> (Vec<Part>, Option<MultipartError>) {
-    let body = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
+    let body = stream::iter(pieces.into_iter().map(Ok::<_, BodyError>));
     let mut parts = Vec::new();
     let outcome = futures_util::FutureExt::now_or_never(async {
         let mut reader = MultipartReader::new(body, boundary)?;
