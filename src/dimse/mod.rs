@@ -3,7 +3,21 @@
 //! Framing, decoding and deciding are apart: `association` moves PDUs, `message` reads and writes command sets, a file a
 //! service decides. Nothing here knows how instances are kept.
 
+mod association;
+mod c_find;
+mod c_get;
+mod c_move;
+mod c_store;
 mod config;
+mod identifier;
+mod listen;
+mod message;
+mod n_action;
+mod n_event_report;
+pub mod scu;
+mod session;
+mod status;
+mod sub_operation;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,7 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
 
+pub use association::{AbortReason, AssociationError, QueryModel, Rejection, is_known_transfer_syntax};
 pub use config::{AeTitle, AeTitleError, CalledAeTitle, DimseConfig, OtherSopClasses, Peer};
+pub use status::Status;
 
 /// The rooms that the door leads to.
 #[derive(Clone)]
@@ -58,10 +74,7 @@ pub fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<Serving> {
     let address = listener.local_addr()?;
-    let config = Arc::new(config);
-    let task = tokio::spawn(async move {
-        let _ = (listener, config, rooms);
-        shutdown.cancelled().await;
-    });
+    let door = listen::Door::new(Arc::new(config), rooms, shutdown);
+    let task = tokio::spawn(door.listen(listener));
     Ok(Serving { address, task })
 }

@@ -1,0 +1,115 @@
+//! The one table of DIMSE statuses (PS3.7 §C, PS3.4 §B.2.3, §C.4, §J.3).
+
+use crate::{dataset::DataSetError, ingest::IngestError, query::QueryError, retrieve::RetrieveError};
+
+/// A status code (0000,0900).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// Done.
+    pub const SUCCESS: Self = Self(0x0000);
+    /// Processing failure.
+    pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// No such SOP instance.
+    pub const NO_SUCH_SOP_INSTANCE: Self = Self(0x0112);
+    /// Invalid argument value.
+    pub const INVALID_ARGUMENT: Self = Self(0x0115);
+    /// Invalid SOP Instance UID.
+    pub const INVALID_SOP_INSTANCE_UID: Self = Self(0x0117);
+    /// Class and instance conflict: the instance has another SOP class.
+    pub const CLASS_INSTANCE_CONFLICT: Self = Self(0x0119);
+    /// A required attribute is missing.
+    pub const MISSING_ATTRIBUTE: Self = Self(0x0120);
+    /// SOP class not supported.
+    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// No such action type.
+    pub const NO_SUCH_ACTION: Self = Self(0x0123);
+    /// Unrecognized operation.
+    pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// Resource limitation.
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
+    /// Out of resources.
+    pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// Out of resources: unable to calculate the number of matches.
+    pub const UNABLE_TO_COUNT: Self = Self(0xA701);
+    /// Out of resources: unable to perform sub-operations.
+    pub const UNABLE_TO_SEND: Self = Self(0xA702);
+    /// Move destination unknown.
+    pub const MOVE_DESTINATION_UNKNOWN: Self = Self(0xA801);
+    /// Data set (C-STORE) or identifier (C-FIND, C-GET, C-MOVE) does not match the SOP class.
+    pub const DOES_NOT_MATCH: Self = Self(0xA900);
+    /// Sub-operations complete, one or more failures or warnings.
+    pub const SUB_OPERATIONS_INCOMPLETE: Self = Self(0xB000);
+    /// Cannot understand (C-STORE), unable to process (C-FIND, C-GET, C-MOVE).
+    pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
+    /// Ended by C-CANCEL.
+    pub const CANCEL: Self = Self(0xFE00);
+    /// Matches or sub-operations continue.
+    pub const PENDING: Self = Self(0xFF00);
+    /// Matches continue; optional keys were not matched on.
+    pub const PENDING_WITHOUT_OPTIONAL_KEYS: Self = Self(0xFF01);
+
+    /// True for FF00H and FF01H: more answers follow.
+    #[must_use]
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::PENDING | Self::PENDING_WITHOUT_OPTIONAL_KEYS)
+    }
+
+    /// True for the warnings of PS3.7 §C.1: what was asked for was done, not quite as asked.
+    #[must_use]
+    pub fn is_warning(self) -> bool {
+        matches!(self.0, 0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF)
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04X}H", self.0)
+    }
+}
+
+impl From<&IngestError> for Status {
+    fn from(error: &IngestError) -> Self {
+        match error {
+            IngestError::CannotUnderstand(_) => Self::CANNOT_UNDERSTAND,
+            IngestError::Mismatch(_) => Self::DOES_NOT_MATCH,
+            IngestError::InvalidUid(_) => Self::INVALID_SOP_INSTANCE_UID,
+            IngestError::SopClass(_) => Self::SOP_CLASS_NOT_SUPPORTED,
+            IngestError::OutOfResources(_) => Self::OUT_OF_RESOURCES,
+            IngestError::Failed(_) => Self::PROCESSING_FAILURE,
+        }
+    }
+}
+
+impl From<&QueryError> for Status {
+    fn from(error: &QueryError) -> Self {
+        match error {
+            QueryError::Value { .. } => Self::DOES_NOT_MATCH,
+            QueryError::TooBroad(_) => Self::OUT_OF_RESOURCES,
+            QueryError::Index(_) => Self::CANNOT_UNDERSTAND,
+        }
+    }
+}
+
+impl From<&RetrieveError> for Status {
+    fn from(error: &RetrieveError) -> Self {
+        match error {
+            RetrieveError::NotFound(_) => Self::NO_SUCH_SOP_INSTANCE,
+            RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_) => Self::UNABLE_TO_SEND,
+            RetrieveError::Store(_) => Self::CANNOT_UNDERSTAND,
+        }
+    }
+}
+
+impl From<&DataSetError> for Status {
+    fn from(error: &DataSetError) -> Self {
+        match error {
+            DataSetError::Limit(_) => Self::OUT_OF_RESOURCES,
+            DataSetError::Unreadable(_) => Self::PROCESSING_FAILURE,
+            DataSetError::Truncated(_) | DataSetError::Malformed(_) | DataSetError::Identity(_) => {
+                Self::CANNOT_UNDERSTAND
+            }
+        }
+    }
+}
