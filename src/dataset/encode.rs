@@ -11,7 +11,7 @@ use super::{
     charset::Encoder,
     items::{Items, items},
     normal::{is_ascii, push_swapped},
-    transfer_syntax::{Encoding, is_deflated, is_native},
+    transfer_syntax::{Encoding, is_deflated_uid, is_native},
     vr::{self, Shape},
 };
 
@@ -59,7 +59,7 @@ pub fn encode(
         Some(out) => out,
         None => write(attributes, encoding, plain, "ISO_IR 192", None).unwrap_or_default(),
     };
-    if !is_deflated(syntax) {
+    if !is_deflated_uid(syntax) {
         return Ok(out.into());
     }
     let mut encoder = DeflateEncoder::new(Vec::with_capacity(out.len() / 2), Compression::default());

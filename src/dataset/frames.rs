@@ -9,7 +9,7 @@ use super::{
     normal::PixelPlace,
     quirks::Quirks,
     scan::Fragment,
-    transfer_syntax::{is_deflated, is_native, is_video},
+    transfer_syntax::{is_deflated_uid, is_native, is_video},
 };
 
 const NUMBER_OF_FRAMES: u32 = 0x0028_0008;
@@ -40,7 +40,7 @@ pub(crate) fn locate(
                 extended_offset_table,
                 source,
             };
-            if is_deflated(transfer_syntax) {
+            if is_deflated_uid(transfer_syntax) {
                 // The bytes lie in the inflated data set, which cannot be read here and there.
                 finder.source = &EMPTY;
             }

@@ -13,6 +13,7 @@ mod feed;
 mod file_head;
 mod fold;
 mod frames;
+mod identify;
 mod items;
 mod json_write;
 mod levels;
@@ -20,26 +21,26 @@ mod normal;
 mod number;
 mod parse;
 mod quirks;
+mod same_content;
 mod scan;
 mod transfer_syntax;
 mod vr;
-
-use filmroom_storage::model::Header;
+mod xml_write;
 
 pub use builder::Builder;
 pub use describe::{DataSetDescriber, describe};
 pub use dictionary::{attribute_by_name, keyword};
 pub use encode::{CharacterSet, encode};
+pub(crate) use feed::inflate;
 pub use file_head::{FileHead, read_file_head, write_file_head};
 pub use fold::fold;
+pub use identify::{Identity, identify};
 pub use items::{Items, items};
 pub use json_write::{write_json, write_json_attributes};
 pub use parse::parse;
-
-/// Appends one data set as a Native DICOM Model document (PS3.19 §A.1).
-pub fn write_xml(_out: &mut Vec<u8>, _header: &Header, _bulk_base: &str) {
-    unimplemented!()
-}
+pub use same_content::{BulkPair, same_header};
+pub use transfer_syntax::is_deflated;
+pub use xml_write::write_xml;
 
 /// Why bytes are no data set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,7 +15,7 @@ use super::{
     dictionary::{self, Entry},
     items::items,
     scan::{Fragment, Place, Scanner, Token},
-    transfer_syntax::{Encoding, is_deflated},
+    transfer_syntax::{Encoding, is_deflated_uid},
     vr::{self, Shape, Vr},
 };
 
@@ -85,7 +85,7 @@ pub(crate) fn normalize<'a>(
     keep: Keep,
 ) -> Result<Normal<'a>, DataSetError> {
     let encoding = Encoding::of(transfer_syntax);
-    let mut scanner = Scanner::new(source, encoding, is_deflated(transfer_syntax))?;
+    let mut scanner = Scanner::new(source, encoding, is_deflated_uid(transfer_syntax))?;
     let mut writer = Writer::new(keep);
     loop {
         match scanner.next()? {

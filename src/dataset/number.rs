@@ -33,6 +33,17 @@ pub(crate) fn push_float(out: &mut Vec<u8>, value: f64, narrow: Option<f32>) {
     }
 }
 
+/// The same for text without quotes.
+pub(crate) fn push_float_plain(out: &mut Vec<u8>, value: f64, narrow: Option<f32>) {
+    if value.is_nan() {
+        out.extend_from_slice(b"NaN");
+    } else if value.is_infinite() {
+        out.extend_from_slice(if value > 0.0 { b"INF" } else { b"-INF" });
+    } else {
+        push_finite(out, value, narrow);
+    }
+}
+
 fn push_finite(out: &mut Vec<u8>, value: f64, narrow: Option<f32>) {
     let plain = value == 0.0 || (1e-5..1e16).contains(&value.abs());
     // Writing to a Vec cannot fail.

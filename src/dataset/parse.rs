@@ -8,7 +8,7 @@ use super::{
     feed::inflate,
     file_head::EXPLICIT_VR_LITTLE_ENDIAN,
     normal::{Keep, normalize},
-    transfer_syntax::is_deflated,
+    transfer_syntax::is_deflated_uid,
 };
 
 /// Reads a whole small data set (a query identifier, an action's information) in any transfer syntax into normal form.
@@ -24,7 +24,7 @@ pub fn parse(
     if data_set.len() > max_bytes {
         return Err(DataSetError::Limit("the length that is allowed here"));
     }
-    if is_deflated(transfer_syntax.as_str()) {
+    if is_deflated_uid(transfer_syntax.as_str()) {
         let inflated = inflate(data_set, max_bytes)?;
         return Ok(normalize(&inflated, EXPLICIT_VR_LITTLE_ENDIAN, Keep::ALL)?.attributes);
     }

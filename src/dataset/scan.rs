@@ -349,10 +349,31 @@ impl<'a> Scanner<'a> {
                 self.position += 8;
                 Ok(None)
             }
+            (ITEM, None) => self.item_without_sequence().map(|()| None),
             _ => Err(DataSetError::Malformed(format!(
                 "{} stands where an element should",
                 name(tag)
             ))),
+        }
+    }
+
+    /// An item among the elements of the data set, its sequence's own element missing: nobody can tell what it belongs to.
+    fn item_without_sequence(&mut self) -> Result<(), DataSetError> {
+        self.quirks.note_whole("an item outside of any sequence is passed over");
+        self.count()?;
+        let bytes = self.feed.view(self.position, 8)?.first_chunk::<8>().copied();
+        let Some([.., l0, l1, l2, l3]) = bytes else {
+            return Err(truncated(ITEM));
+        };
+        let length = self.root.read_u32([l0, l1, l2, l3]);
+        self.position += 8;
+        if length != UNDEFINED {
+            self.position += u64::from(length);
+        }
+        if self.position > self.source_end() {
+            Err(truncated(ITEM))
+        } else {
+            Ok(())
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a transfer syntax says about the encoding of elements (PS3.5 §10 and annex A).
 
+use filmroom_storage::model::TransferSyntaxUid;
+
 use super::file_head::{EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 
 /// How elements are encoded.
@@ -57,11 +59,18 @@ impl Encoding {
 }
 
 /// True for the transfer syntaxes whose whole data set is a deflated stream (RFC 1951).
-pub(crate) fn is_deflated(transfer_syntax: &str) -> bool {
+pub(crate) fn is_deflated_uid(transfer_syntax: &str) -> bool {
     matches!(
         transfer_syntax,
         "1.2.840.10008.1.2.1.99" | "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205"
     )
+}
+
+/// True for the transfer syntaxes whose whole data set is a deflated stream (RFC 1951): offsets in a description of such an
+/// instance count in the inflated data set.
+#[must_use]
+pub fn is_deflated(transfer_syntax: &TransferSyntaxUid) -> bool {
+    is_deflated_uid(transfer_syntax.as_str())
 }
 
 /// True for the transfer syntaxes whose pixel data are native (PS3.5 §8.1.1 and 8.2 the other way round).

@@ -1,11 +1,16 @@
 //! The room that takes instances in: the only writer of instances, and the only maker of a [`Receipt`].
 
+mod collision;
+mod receive;
+
 use filmroom_storage::{
-    model::{Origin, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    model::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
     store::{Store, StoreError},
 };
 
 use crate::dataset::DataSetError;
+
+pub use receive::Receiving;
 
 /// What the sender said of an instance before its data set.
 #[derive(Debug, Clone)]
@@ -103,44 +108,14 @@ impl Receipt {
 /// The room. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    #[expect(dead_code, reason = "the room is furnished in the next commit")]
     store: Store,
 }
-
-/// One instance on its way in. Dropping it forgets it.
-pub struct Receiving;
 
 impl Ingest {
     /// Opens the room over a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store }
-    }
-
-    /// Begins an instance.
-    ///
-    /// # Errors
-    /// [`IngestError::InvalidUid`], [`IngestError::OutOfResources`]: the sender's bytes are to be skipped, not kept.
-    pub fn receive(&self, _announced: Announced, _origin: Origin) -> Result<Receiving, IngestError> {
-        unimplemented!()
-    }
-}
-
-impl Receiving {
-    /// Takes the next bytes of the data set.
-    ///
-    /// # Errors
-    /// [`IngestError::OutOfResources`]: the rest of the sender's bytes are to be skipped.
-    pub async fn write(&mut self, _bytes: &[u8]) -> Result<(), IngestError> {
-        unimplemented!()
-    }
-
-    /// Ends the data set: described, checked, made durable, indexed.
-    ///
-    /// # Errors
-    /// [`IngestError`]: nothing was kept.
-    pub async fn finish(self) -> Result<Receipt, IngestError> {
-        unimplemented!()
     }
 }
 
