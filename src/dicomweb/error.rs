@@ -230,6 +230,10 @@ pub fn failure_reason(error: &IngestError) -> u16 {
     }
 }
 
+/// Warning Reason (0008,1196) of an instance that is safe, yet kept apart from another of the same UID for a person to
+/// decide on: the general warning of PS3.18 table I.2.2-1.
+pub const KEPT_APART: u16 = 0xB000;
+
 /// The status of a whole STOW request by how many of its instances were stored as they came, stored with a warning, and
 /// not stored (PS3.18 table 10.5.3-1).
 #[must_use]

@@ -28,6 +28,8 @@ pub struct Transcoder {
     /// Bits of frames of one bit a sample that are no whole byte yet.
     held: (u8, u32),
     given: u64,
+    /// The first frame, decoded already, until it is asked for.
+    first: Option<(Bytes, Frame)>,
 }
 
 impl Transcoder {
@@ -51,6 +53,7 @@ impl Transcoder {
             number_of_frames: pixel_data.number_of_frames.max(1),
             held: (0, 0),
             given: 0,
+            first: Some((first_frame.clone(), first)),
         })
     }
 
@@ -87,12 +90,21 @@ impl Transcoder {
         self.bits().div_ceil(8).next_multiple_of(2)
     }
 
+    /// Bytes of one frame that begins at a byte.
+    #[must_use]
+    pub fn frame_length(&self) -> u64 {
+        self.frame_bits().div_ceil(8)
+    }
+
     fn bits(&self) -> u64 {
+        self.frame_bits() * u64::from(self.number_of_frames)
+    }
+
+    fn frame_bits(&self) -> u64 {
         u64::from(self.stored.rows)
             * u64::from(self.stored.columns)
             * u64::from(self.stored.samples_per_pixel)
             * u64::from(self.stored.bits_allocated)
-            * u64::from(self.number_of_frames)
     }
 
     /// The native bytes of the next frame. Where frames of one bit a sample do not end at a byte, the last bits come with
@@ -101,7 +113,10 @@ impl Transcoder {
     /// # Errors
     /// [`DecodeError`].
     pub fn frame(&mut self, stored: &Bytes) -> Result<Bytes, DecodeError> {
-        let mut frame = decode(stored, &self.transfer_syntax_uid, &self.stored, Reduction::None)?;
+        let mut frame = match self.first.take() {
+            Some((first, frame)) if first.as_ptr() == stored.as_ptr() && first.len() == stored.len() => frame,
+            _ => decode(stored, &self.transfer_syntax_uid, &self.stored, Reduction::None)?,
+        };
         if frame.photometric != self.photometric {
             match (frame.photometric, self.photometric) {
                 (Photometric::YbrFull, Photometric::Rgb) => colour::ybr_full_to_rgb(&mut frame),

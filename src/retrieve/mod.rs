@@ -1,13 +1,31 @@
 //! The room that reads back: the only reader of objects.
+//!
+//! Everything is read in pieces of bounded size; a frame is one range read. What is not stored in a form that can be read
+//! in place (deflated data sets) is inflated once and kept for a while within a bound.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use filmroom_storage::{
-    model::{Header, InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    model::{
+        Header, InstanceRecord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+    },
     store::{Store, StoreError},
 };
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
+
+mod bulk;
+mod data_set;
+mod fragments;
+mod frame;
+mod inflate;
+mod select;
+mod swap;
+mod transcode;
+
+pub use bulk::Bulk;
+use inflate::InflatedCache;
+use transcode::Decoders;
 
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +42,12 @@ pub enum RetrieveError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<tokio::task::JoinError> for RetrieveError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Store(StoreError::Unavailable(error.to_string()))
+    }
 }
 
 /// Which instances are meant.
@@ -61,21 +85,27 @@ pub struct Outgoing {
 /// The room. Cheap to clone.
 #[derive(Clone)]
 pub struct Retrieve {
-    #[expect(dead_code, reason = "the room is furnished in the next commit")]
     store: Store,
+    inflated: Arc<InflatedCache>,
+    decoders: Decoders,
 }
 
 impl Retrieve {
     /// Opens the room over a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self {
+            store,
+            inflated: Arc::new(InflatedCache::default()),
+            decoders: Decoders::default(),
+        }
     }
 
-    /// The instances meant, in order of study, series number and instance number, in pages of bounded size.
+    /// The instances meant, in order of study, series number and instance number, in pages of bounded size. Instances
+    /// that are listed come in the order of the list. Unknown ones are left out.
     #[must_use]
-    pub fn select(&self, _selection: Selection) -> BoxStream<'static, Result<InstanceRecord, RetrieveError>> {
-        unimplemented!()
+    pub fn select(&self, selection: Selection) -> BoxStream<'static, Result<InstanceRecord, RetrieveError>> {
+        select::select(self.store.index(), selection)
     }
 
     /// One instance of a study and series.
@@ -84,59 +114,111 @@ impl Retrieve {
     /// [`RetrieveError::NotFound`] also when the instance belongs to another series or study.
     pub async fn instance(
         &self,
-        _study: &StudyInstanceUid,
-        _series: &SeriesInstanceUid,
-        _instance: &SopInstanceUid,
+        study: &StudyInstanceUid,
+        series: &SeriesInstanceUid,
+        instance: &SopInstanceUid,
     ) -> Result<InstanceRecord, RetrieveError> {
-        unimplemented!()
+        let record = self.store.index().instance(instance).map_err(StoreError::from)?;
+        record
+            .filter(|record| record.study_instance_uid == *study && record.series_instance_uid == *series)
+            .ok_or_else(|| RetrieveError::NotFound(format!("instance {instance} of series {series} of study {study}")))
+    }
+
+    /// The series of a study, by series number; empty when the study is unknown.
+    ///
+    /// # Errors
+    /// [`RetrieveError::Store`].
+    pub async fn series_of(&self, study: &StudyInstanceUid) -> Result<Vec<SeriesRecord>, RetrieveError> {
+        let (index, study) = (self.store.index(), study.clone());
+        let series = tokio::task::spawn_blocking(move || index.series_of(&study)).await?;
+        Ok(series.map_err(StoreError::from)?)
     }
 
     /// The data set of an instance in a wanted transfer syntax: as stored where that will do, else transcoded.
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub async fn data_set(&self, _instance: &InstanceRecord, _wanted: &Wanted) -> Result<Outgoing, RetrieveError> {
-        unimplemented!()
+    pub async fn data_set(&self, instance: &InstanceRecord, wanted: &Wanted) -> Result<Outgoing, RetrieveError> {
+        data_set::data_set(self, instance, wanted).await
     }
 
     /// The header of an instance.
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub async fn header(&self, _instance: &InstanceRecord) -> Result<Header, RetrieveError> {
-        unimplemented!()
+    pub async fn header(&self, instance: &InstanceRecord) -> Result<Header, RetrieveError> {
+        Ok(self.store.header(instance).await?)
     }
 
     /// The headers of a series in order of instance number.
     #[must_use]
     pub fn headers_of_series(
         &self,
-        _study: &StudyInstanceUid,
-        _series: &SeriesInstanceUid,
+        study: &StudyInstanceUid,
+        series: &SeriesInstanceUid,
     ) -> BoxStream<'static, Result<(InstanceRecord, Header), RetrieveError>> {
-        unimplemented!()
+        self.store
+            .headers_of_series(study, series)
+            .map(|header| header.map_err(RetrieveError::from))
+            .boxed()
     }
 
-    /// One frame as stored: encapsulated frames without item headers, native frames in little endian byte order.
-    /// `frame_index` counts from 0.
+    /// One frame as stored: encapsulated frames without item headers, native frames in little endian byte order, their
+    /// first bit in the lowest bit of the first byte. `frame_index` counts from 0.
     ///
     /// # Errors
     /// [`RetrieveError::NotFound`] beyond the last frame.
-    pub async fn frame(&self, _instance: &InstanceRecord, _frame_index: u32) -> Result<Bytes, RetrieveError> {
-        unimplemented!()
+    pub async fn frame(&self, instance: &InstanceRecord, frame_index: u32) -> Result<Bytes, RetrieveError> {
+        frame::frame(self, instance, frame_index).await
+    }
+
+    /// The samples of one frame, little endian and interleaved as the attributes of the instance say: what is stored where
+    /// that is native, else what it decodes to. `frame_index` counts from 0.
+    ///
+    /// # Errors
+    /// [`RetrieveError::NotFound`] beyond the last frame, [`RetrieveError::Decode`].
+    pub async fn decoded_frame(&self, instance: &InstanceRecord, frame_index: u32) -> Result<Bytes, RetrieveError> {
+        transcode::decoded_frame(self, instance, frame_index).await
     }
 
     /// A bulk value by its path ([`filmroom_storage::model::BulkValue::path`]), or a range of it, without item headers.
-    /// Returns the value and its whole length.
+    /// Returns the value and its whole length. For values that fit in memory; [`Retrieve::bulk`] has no bound.
     ///
     /// # Errors
     /// [`RetrieveError::NotFound`].
     pub async fn bulk_value(
         &self,
-        _instance: &InstanceRecord,
-        _path: &str,
-        _range: Option<Range<u64>>,
+        instance: &InstanceRecord,
+        path: &str,
+        range: Option<Range<u64>>,
     ) -> Result<(Bytes, u64), RetrieveError> {
-        unimplemented!()
+        bulk::collect(self.bulk(instance, path).await?, range).await
+    }
+
+    /// Finds a bulk value, to be read in pieces: see [`Retrieve::bulk_value`].
+    ///
+    /// # Errors
+    /// [`RetrieveError::NotFound`].
+    pub async fn bulk(&self, instance: &InstanceRecord, path: &str) -> Result<Bulk, RetrieveError> {
+        bulk::bulk(self, instance, path).await
+    }
+
+    /// A range of the data set as the index counts it: of the inflated data set for a deflated transfer syntax.
+    async fn read(&self, instance: &InstanceRecord, range: Range<u64>) -> Result<Bytes, RetrieveError> {
+        if inflate::is_deflated(&instance.transfer_syntax_uid) {
+            return self.inflated.read(&self.store, instance, range).await;
+        }
+        Ok(self.store.read(instance, range).await?)
+    }
+
+    /// As [`Retrieve::read`], in pieces.
+    fn stream(&self, instance: &InstanceRecord, range: Range<u64>) -> BoxStream<'static, Result<Bytes, RetrieveError>> {
+        if inflate::is_deflated(&instance.transfer_syntax_uid) {
+            return self.inflated.stream(&self.store, instance, range);
+        }
+        self.store
+            .stream(instance, range)
+            .map(|piece| piece.map_err(RetrieveError::from))
+            .boxed()
     }
 }

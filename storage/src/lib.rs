@@ -7,6 +7,11 @@
 )]
 
 pub mod index;
+mod intake;
+pub mod metrics;
 pub mod model;
+mod packs;
 pub mod source;
 pub mod store;
+#[cfg(test)]
+mod testing;

@@ -4,6 +4,21 @@
 //! Every answer is ordered and the order does not change between calls, so that a page can begin after the last key of
 //! the page before.
 
+mod catalog;
+pub(crate) mod codec;
+pub mod engine;
+mod instance_row;
+mod keys;
+mod read;
+mod rows;
+mod write;
+
+pub use self::{
+    catalog::Catalog,
+    rows::{PackRow, Position},
+    write::{Addition, CatalogWriter, Settled},
+};
+
 use crate::model::{
     InstanceRecord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, StudyKeys, StudyRecord,
 };

@@ -145,6 +145,8 @@ pub enum Location {
     Intake {
         /// Number of the segment.
         segment: u64,
+        /// First byte of the entry in the segment.
+        entry: u64,
         /// First byte of the Part 10 file in the segment.
         offset: u64,
     },

@@ -1,13 +1,31 @@
 //! The store as the rooms see it: take in, look up, read back.
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+mod commit;
+mod headers;
+mod open;
+mod quarantine;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use crate::intake::incoming::{Incoming, Sealed};
+
+use std::{
+    fs::File,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
 
 use crate::{
-    index::{Index, IndexError},
-    model::{Description, Header, InstanceRecord, Origin, SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
+    intake::{Order, Segments, Waiting, incoming::Nursery},
+    metrics::{Counters, Metrics},
+    model::{Description, InstanceRecord, TransferSyntaxUid},
     source::ReadAt,
 };
 
@@ -50,7 +68,7 @@ impl StoreOptions {
             data: data.into(),
             intake_memory_max_bytes: 96 << 20,
             staged_from_bytes: 8 << 20,
-            segment_max_bytes: 256 << 20,
+            segment_max_bytes: 64 << 20,
             free_space_min_bytes: 512 << 20,
             settle_after: std::time::Duration::from_secs(20),
             settle_from_bytes: 256 << 20,
@@ -110,173 +128,48 @@ pub struct Collision {
 /// The open store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    #[expect(dead_code, reason = "the engine is laid in the next commit")]
     inner: Arc<Inner>,
 }
 
-struct Inner;
-
-/// An instance on its way in: bytes are hashed as they come, held in memory up to
-/// [`StoreOptions::staged_from_bytes`] and in a staged file beyond. Dropping it forgets it.
-#[derive(Debug)]
-pub struct Incoming;
-
-/// A complete data set, not yet durable.
-#[derive(Debug)]
-pub struct Sealed;
-
-impl Incoming {
-    /// Appends received bytes of the data set.
-    ///
-    /// # Errors
-    /// [`StoreError::OutOfSpace`], [`StoreError::Io`]: the instance is lost and the sender must be told.
-    pub async fn write(&mut self, _bytes: &[u8]) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Bytes so far.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// True when nothing was written.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Ends the data set.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when a staged file cannot be completed.
-    pub async fn seal(self) -> Result<Sealed, StoreError> {
-        unimplemented!()
-    }
+struct Inner {
+    options: StoreOptions,
+    describer: Arc<dyn Describer>,
+    engine: Arc<dyn Engine>,
+    catalog: Arc<Catalog>,
+    writer: Arc<Mutex<CatalogWriter>>,
+    segments: Arc<Segments>,
+    waiting: Arc<Mutex<Waiting>>,
+    nursery: Nursery,
+    counters: Arc<Counters>,
+    running: Mutex<Option<Running>>,
+    /// Held as long as the store is open.
+    _lock: File,
 }
 
-impl Sealed {
-    /// The data set for reading: free of copies in memory, by `pread` from a staged file (call it on a blocking thread
-    /// when [`Sealed::is_staged`]).
-    #[must_use]
-    pub fn data_set(&self) -> &dyn ReadAt {
-        unimplemented!()
-    }
-
-    /// True when the bytes lie in a file.
-    #[must_use]
-    pub fn is_staged(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// SHA-256 of the data set.
-    #[must_use]
-    pub fn sha256(&self) -> [u8; 32] {
-        unimplemented!()
-    }
+/// What is there until the store is closed.
+struct Running {
+    orders: mpsc::Sender<Order>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Store {
-    /// Opens or makes the data folder: takes its lock, cuts torn tails, replays intake into the index, starts the
-    /// committer and the settler.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the folder is in use, unreadable, or of a later schema.
-    pub async fn open(_options: StoreOptions, _describer: Arc<dyn Describer>) -> Result<Self, StoreError> {
-        unimplemented!()
-    }
-
-    /// Begins an instance. `file_head`: preamble, `DICM` and file meta information that will stand before the data set;
-    /// `expected_length`: bytes of the data set when known, else of the last one of this sender, else 0.
-    #[must_use]
-    pub fn receive(&self, _file_head: Bytes, _expected_length: u64) -> Incoming {
-        unimplemented!()
-    }
-
-    /// Makes an instance durable and visible. Returns after the bytes are on stable storage and the index knows them.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing was stored.
-    pub async fn commit(
-        &self,
-        _sealed: Sealed,
-        _description: Description,
-        _origin: &Origin,
-    ) -> Result<Committed, StoreError> {
-        unimplemented!()
-    }
-
-    /// Keeps an instance apart, durably, outside the index, for a person to decide on.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nothing was kept.
-    pub async fn quarantine(&self, _sealed: Sealed, _origin: &Origin, _reason: &str) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
     /// The index.
     #[must_use]
     pub fn index(&self) -> Arc<dyn Index> {
-        unimplemented!()
+        Arc::clone(&self.inner.catalog) as Arc<dyn Index>
     }
 
-    /// Reads a range of an instance's **data set** (offset 0 is its first byte), as one piece: for headers and frames.
-    ///
-    /// # Errors
-    /// [`StoreError::Range`], [`StoreError::Damaged`], [`StoreError::Objects`].
-    pub async fn read(&self, _instance: &InstanceRecord, _range: Range<u64>) -> Result<Bytes, StoreError> {
-        unimplemented!()
-    }
-
-    /// Streams a range of an instance's data set in pieces of bounded size.
+    /// The counters now.
     #[must_use]
-    pub fn stream(
-        &self,
-        _instance: &InstanceRecord,
-        _range: Range<u64>,
-    ) -> BoxStream<'static, Result<Bytes, StoreError>> {
-        unimplemented!()
-    }
-
-    /// The file meta information as stored (`DICM` and preamble not included).
-    ///
-    /// # Errors
-    /// As [`Store::read`].
-    pub async fn file_meta(&self, _instance: &InstanceRecord) -> Result<Bytes, StoreError> {
-        unimplemented!()
-    }
-
-    /// The whole header of one instance.
-    ///
-    /// # Errors
-    /// As [`Store::read`].
-    pub async fn header(&self, _instance: &InstanceRecord) -> Result<Header, StoreError> {
-        unimplemented!()
-    }
-
-    /// The headers of a whole series in order of instance number, in pieces of bounded size.
-    #[must_use]
-    pub fn headers_of_series(
-        &self,
-        _study: &StudyInstanceUid,
-        _series: &SeriesInstanceUid,
-    ) -> BoxStream<'static, Result<(InstanceRecord, Header), StoreError>> {
-        unimplemented!()
-    }
-
-    /// Settles everything that waits, now; for tests, `import` and a clean stop. Returns when all is in packs.
-    ///
-    /// # Errors
-    /// [`StoreError`] of the first series that could not be settled.
-    pub async fn settle_now(&self) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Stops taking instances in, finishes what is under way, flushes and syncs all.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the last sync fails.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        unimplemented!()
+    pub fn metrics(&self) -> Metrics {
+        let waiting = self
+            .inner
+            .waiting
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len();
+        self.inner
+            .counters
+            .snapshot(self.inner.nursery.budget.held(), waiting as u64)
     }
 }

@@ -1,0 +1,207 @@
+//! Metadata of a study, a series or an instance (PS3.18 §10.4.1.1.2), written as it is read.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::Response,
+};
+use bytes::Bytes;
+use filmroom_storage::model::{Header, InstanceRecord, SeriesRecord};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::{
+    conditional::ETag,
+    instances::not_modified,
+    resource::{Resource, instance_url},
+    stream_body, typed,
+};
+use crate::{
+    dataset,
+    dicomweb::{
+        DicomwebState,
+        accept::{Accept, Offer, Packaging},
+        base_url::BaseUrl,
+        error::Problem,
+        multipart::Boundary,
+    },
+    retrieve::RetrieveError,
+};
+
+const DICOM_JSON: Offer = Offer::single("application/dicom+json");
+const JSON: Offer = Offer::single("application/json");
+const XML: Offer = Offer::multipart("application/dicom+xml");
+const ONE_XML: Offer = Offer::single("application/dicom+xml");
+
+/// Headers written at a time: some hundred microseconds of work.
+const HEADERS_A_PIECE: usize = 48;
+/// Pieces written at the same time, each on a thread of its own.
+const PIECES_AHEAD: usize = 2;
+
+/// How the data sets of an answer are written.
+#[derive(Debug, Clone)]
+enum Form {
+    Json(&'static str),
+    Xml(Boundary),
+    OneXml,
+}
+
+impl Form {
+    fn of(offer: Offer) -> Self {
+        match (offer.packaging, offer.media_type) {
+            (Packaging::Multipart, _) => Self::Xml(Boundary::random()),
+            (Packaging::Single, "application/dicom+xml") => Self::OneXml,
+            (Packaging::Single, media_type) => Self::Json(media_type),
+        }
+    }
+
+    fn content_type(&self) -> String {
+        match self {
+            Self::Json(media_type) => (*media_type).to_owned(),
+            Self::Xml(boundary) => boundary.content_type("application/dicom+xml"),
+            Self::OneXml => "application/dicom+xml".to_owned(),
+        }
+    }
+
+    /// Writes one data set behind what was written before.
+    fn write(&self, out: &mut Vec<u8>, base: &BaseUrl, is_first: bool, record: &InstanceRecord, header: &Header) {
+        let instance = instance_url(
+            base,
+            &record.study_instance_uid,
+            &record.series_instance_uid,
+            &record.sop_instance_uid,
+        );
+        let bulk_base = format!("{instance}/bulkdata");
+        match self {
+            Self::Json(_) => {
+                if !is_first {
+                    out.push(b',');
+                }
+                dataset::write_json(out, header, &bulk_base);
+            }
+            Self::Xml(boundary) => {
+                out.extend_from_slice(&boundary.open(is_first, "application/dicom+xml", None, None));
+                dataset::write_xml(out, header, &bulk_base);
+            }
+            Self::OneXml => dataset::write_xml(out, header, &bulk_base),
+        }
+    }
+
+    /// What stands before the first data set.
+    fn open(&self) -> Bytes {
+        match self {
+            Self::Json(_) => Bytes::from_static(b"["),
+            Self::Xml(_) | Self::OneXml => Bytes::new(),
+        }
+    }
+
+    /// What stands behind the last data set.
+    fn close(&self) -> Bytes {
+        match self {
+            Self::Json(_) => Bytes::from_static(b"]"),
+            Self::Xml(boundary) => boundary.close(),
+            Self::OneXml => Bytes::new(),
+        }
+    }
+}
+
+pub(super) async fn retrieve(
+    State(state): State<DicomwebState>,
+    resource: Resource,
+    accept: Accept,
+    base: BaseUrl,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let offers: &[Offer] = match resource.instance {
+        Some(_) => &[DICOM_JSON, JSON, XML, ONE_XML],
+        None => &[DICOM_JSON, JSON, XML],
+    };
+    let offer = accept.negotiate(offers)?;
+    let form = Form::of(offer);
+    let kind = format!("{offer:?} {}", base.as_str());
+    if let (Some(series), Some(instance)) = (&resource.series, &resource.instance) {
+        let record = state.retrieve.instance(&resource.study, series, instance).await?;
+        let etag = ETag::of([kind.as_bytes(), &record.sha256]);
+        if etag.is_known(&headers) {
+            return Ok(not_modified(&etag));
+        }
+        let header = state.retrieve.header(&record).await?;
+        let mut out = Vec::with_capacity(header.attributes.as_bytes().len() * 4);
+        out.extend_from_slice(&form.open());
+        form.write(&mut out, &base, true, &record, &header);
+        out.extend_from_slice(&form.close());
+        return Ok(tagged(&form, &etag, Body::from(out)));
+    }
+    let mut series = state.retrieve.series_of(&resource.study).await?;
+    if let Some(wanted) = &resource.series {
+        series.retain(|record| record.series_instance_uid == *wanted);
+    }
+    if series.is_empty() {
+        return Err(resource.not_found());
+    }
+    let etag = etag_of_series(&kind, &series);
+    if etag.is_known(&headers) {
+        return Ok(not_modified(&etag));
+    }
+    let room = state.retrieve.clone();
+    let all = stream::iter(series)
+        .flat_map(move |series| room.headers_of_series(&series.study_instance_uid, &series.series_instance_uid))
+        .boxed();
+    let pieces = written(form.clone(), base, all);
+    Ok(tagged(&form, &etag, stream_body(pieces)))
+}
+
+/// Changes whenever an instance came or went.
+fn etag_of_series(kind: &str, series: &[SeriesRecord]) -> ETag {
+    let states: Vec<String> = series
+        .iter()
+        .map(|series| {
+            format!(
+                "{} {} {} {}",
+                series.series_instance_uid,
+                series.number_of_instances,
+                series.length,
+                series.last_received_at.unix_timestamp_nanos()
+            )
+        })
+        .collect();
+    ETag::of(std::iter::once(kind.as_bytes()).chain(states.iter().map(String::as_bytes)))
+}
+
+fn tagged(form: &Form, etag: &ETag, body: Body) -> Response {
+    let mut response = typed(&form.content_type(), None, body);
+    response.headers_mut().insert(header::ETAG, etag.header());
+    response
+}
+
+/// Writes data sets on blocking threads, some at a time and in order.
+fn written(
+    form: Form,
+    base: BaseUrl,
+    headers: BoxStream<'static, Result<(InstanceRecord, Header), RetrieveError>>,
+) -> impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static {
+    let (open, close) = (form.open(), form.close());
+    let mut is_first = true;
+    let pieces = headers
+        .ready_chunks(HEADERS_A_PIECE)
+        .map(move |headers| {
+            let (form, base) = (form.clone(), base.clone());
+            let begins = std::mem::replace(&mut is_first, false);
+            async move {
+                let work = move || {
+                    let mut out = Vec::with_capacity(headers.len() * 8192);
+                    for (index, header) in headers.into_iter().enumerate() {
+                        let (record, header) = header?;
+                        form.write(&mut out, &base, begins && index == 0, &record, &header);
+                    }
+                    Ok(Bytes::from(out))
+                };
+                tokio::task::spawn_blocking(work).await?
+            }
+        })
+        .buffered(PIECES_AHEAD);
+    stream::iter([Ok(open)]).chain(pieces).chain(stream::iter([Ok(close)]))
+}

@@ -1,0 +1,412 @@
+//! The one writer of the index.
+
+use std::{collections::HashMap, sync::Arc};
+
+use time::OffsetDateTime;
+
+use super::{
+    IndexError,
+    catalog::Catalog,
+    codec::Encoder,
+    engine::Batch,
+    instance_row::{self, InstanceRow},
+    keys::{self, SeriesId, StudyId},
+    rows::{
+        PackRow, Position, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow, encode_keys, encode_uids,
+        whole_micros,
+    },
+};
+use crate::model::{Description, InstanceRecord, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
+
+/// Studies and series that the writer keeps at hand; beyond it they are read again.
+const AT_HAND: usize = 4096;
+
+const MODALITY: u32 = 0x0008_0060;
+const INSTANCE_NUMBER: u32 = 0x0020_0013;
+const SERIES_NUMBER: u32 = 0x0020_0011;
+
+/// An instance to be indexed.
+#[derive(Debug)]
+pub struct Addition {
+    /// What its data set says.
+    pub description: Description,
+    /// Where its bytes lie.
+    pub location: Location,
+    /// Bytes of the Part 10 file.
+    pub length: u64,
+    /// Bytes before the data set.
+    pub data_set_offset: u64,
+    /// SHA-256 of the data set.
+    pub sha256: [u8; 32],
+    /// CRC-32 of the Part 10 file.
+    pub crc32: u32,
+    /// When the bytes were acknowledged.
+    pub received_at: OffsetDateTime,
+}
+
+/// Instances of one series that now lie in a pack.
+#[derive(Debug)]
+pub struct Settled {
+    /// The study.
+    pub study: StudyInstanceUid,
+    /// The series.
+    pub series: SeriesInstanceUid,
+    /// The new pack.
+    pub pack: u64,
+    /// What is kept about it.
+    pub row: PackRow,
+    /// Each instance: where it was, and its first byte in the pack. One that is elsewhere by now is left alone.
+    pub members: Vec<(SopInstanceUid, Location, u64)>,
+    /// Packs that the new one stands for and that hold nothing any more.
+    pub replaced: Vec<u64>,
+}
+
+struct StudyAtHand {
+    id: StudyId,
+    place: Vec<u8>,
+    counts: StudyCounts,
+}
+
+struct SeriesAtHand {
+    id: SeriesId,
+    modality: String,
+    counts: SeriesCounts,
+}
+
+/// The one writer: every call is one atomic batch.
+pub struct CatalogWriter {
+    catalog: Arc<Catalog>,
+    state: State,
+    studies: HashMap<StudyInstanceUid, StudyAtHand>,
+    series: HashMap<(StudyInstanceUid, SeriesInstanceUid), SeriesAtHand>,
+}
+
+impl CatalogWriter {
+    /// The writer of an index. There must be one only.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the state cannot be read.
+    pub fn new(catalog: Arc<Catalog>) -> Result<Self, IndexError> {
+        let state = catalog.state()?;
+        Ok(Self {
+            catalog,
+            state,
+            studies: HashMap::new(),
+            series: HashMap::new(),
+        })
+    }
+
+    /// How far intake has been applied.
+    #[must_use]
+    pub fn checkpoint(&self) -> Position {
+        self.state.checkpoint
+    }
+
+    /// Counts batches.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.state.generation
+    }
+
+    /// Adds instances that are not there yet, each SOP Instance UID once, and moves the checkpoint.
+    /// Returns their records in the same order.
+    ///
+    /// # Errors
+    /// [`IndexError`]: nothing was written.
+    pub fn add(&mut self, additions: &[Addition], checkpoint: Position) -> Result<Vec<InstanceRecord>, IndexError> {
+        let result = self.try_add(additions, checkpoint);
+        if result.is_err() {
+            self.forget()?;
+        }
+        result
+    }
+
+    fn try_add(&mut self, additions: &[Addition], checkpoint: Position) -> Result<Vec<InstanceRecord>, IndexError> {
+        if self.studies.len() > AT_HAND || self.series.len() > AT_HAND {
+            self.studies.clear();
+            self.series.clear();
+        }
+        let mut batch = Batch::default();
+        let mut records = Vec::with_capacity(additions.len());
+        let mut touched_studies: Vec<StudyInstanceUid> = Vec::new();
+        let mut touched_series: Vec<(StudyInstanceUid, SeriesInstanceUid)> = Vec::new();
+        for addition in additions {
+            let description = &addition.description;
+            let key = (
+                description.study_instance_uid.clone(),
+                description.series_instance_uid.clone(),
+            );
+            records.push(self.add_one(&mut batch, addition, &key)?);
+            if !touched_studies.contains(&key.0) {
+                touched_studies.push(key.0.clone());
+            }
+            if !touched_series.contains(&key) {
+                touched_series.push(key);
+            }
+        }
+        for uid in &touched_studies {
+            if let Some(study) = self.studies.get(uid) {
+                batch.put(keys::by_id(keys::STUDY_COUNTS, study.id), study.counts.encode());
+            }
+        }
+        for key in &touched_series {
+            if let Some(series) = self.series.get(key) {
+                batch.put(keys::by_id(keys::SERIES_COUNTS, series.id), series.counts.encode());
+            }
+        }
+        self.state.checkpoint = self.state.checkpoint.max(checkpoint);
+        self.apply(batch)?;
+        Ok(records)
+    }
+
+    fn add_one(
+        &mut self,
+        batch: &mut Batch,
+        addition: &Addition,
+        key: &(StudyInstanceUid, SeriesInstanceUid),
+    ) -> Result<InstanceRecord, IndexError> {
+        let description = &addition.description;
+        let received_at = whole_micros(addition.received_at);
+        let sop_class = self.intern(batch, description.sop_class_uid.as_str());
+        let transfer_syntax = self.intern(batch, description.transfer_syntax_uid.as_str());
+        self.study_at_hand(batch, description, received_at)?;
+        self.series_at_hand(batch, description, key, received_at)?;
+        let (Some(study), Some(series)) = (self.studies.get_mut(&key.0), self.series.get_mut(key)) else {
+            return Err(IndexError::Engine("a series was lost on the way".into()));
+        };
+
+        if series.counts.instances == 0 {
+            study.counts.series += 1;
+            self.state.totals.series += 1;
+        }
+        series.counts.instances += 1;
+        series.counts.length += addition.length;
+        series.counts.last_received_at = series.counts.last_received_at.max(received_at);
+        study.counts.instances += 1;
+        study.counts.length += addition.length;
+        study.counts.last_received_at = study.counts.last_received_at.max(received_at);
+        self.state.totals.instances += 1;
+        self.state.totals.length += addition.length;
+        if !study.counts.sop_classes.contains(&sop_class) {
+            study.counts.sop_classes.push(sop_class);
+        }
+        if !series.modality.is_empty()
+            && let Err(at) = study.counts.modalities.binary_search(&series.modality)
+        {
+            study.counts.modalities.insert(at, series.modality.clone());
+            batch.put(
+                keys::by_text(keys::MODALITY, &series.modality, &study.place),
+                Vec::new(),
+            );
+        }
+
+        let sop = description.sop_instance_uid.as_str();
+        let number = keys::ascending(description.instance.text(INSTANCE_NUMBER));
+        let row = InstanceRow {
+            location: addition.location.clone(),
+            sop_class,
+            transfer_syntax,
+            length: addition.length,
+            data_set_offset: addition.data_set_offset,
+            crc32: addition.crc32,
+            sha256: addition.sha256,
+            received_at,
+            pixel_data: description.pixel_data.clone(),
+            attributes: description.instance.clone(),
+        };
+        let place = keys::instance_place(number, sop);
+        batch.put(
+            keys::instance(series.id, &place),
+            row.encode(description.sop_class_uid.as_str(), sop),
+        );
+        let mut reference = Encoder::with_capacity(9);
+        reference.number(series.id.into()).raw(&number);
+        batch.put(keys::by_uid(keys::SOP_INSTANCE, sop), reference.finish());
+        Ok(InstanceRecord {
+            study_instance_uid: key.0.clone(),
+            series_instance_uid: key.1.clone(),
+            sop_instance_uid: description.sop_instance_uid.clone(),
+            sop_class_uid: description.sop_class_uid.clone(),
+            transfer_syntax_uid: description.transfer_syntax_uid.clone(),
+            attributes: row.attributes,
+            location: row.location,
+            length: row.length,
+            data_set_offset: row.data_set_offset,
+            sha256: row.sha256,
+            pixel_data: row.pixel_data,
+            received_at,
+        })
+    }
+
+    /// The number of a UID that many instances share. A new number is written with the batch; should that fail, it is
+    /// forgotten with all else that is at hand.
+    fn intern(&self, batch: &mut Batch, uid: &str) -> u32 {
+        match self.catalog.interned_id(uid) {
+            Ok(id) => id,
+            Err(free) => {
+                batch.put(keys::by_id(keys::UID, free), uid.as_bytes().to_vec());
+                self.catalog.remember_interned(free, uid);
+                free
+            }
+        }
+    }
+
+    fn study_at_hand(
+        &mut self,
+        batch: &mut Batch,
+        description: &Description,
+        now: OffsetDateTime,
+    ) -> Result<(), IndexError> {
+        let uid = &description.study_instance_uid;
+        if self.studies.contains_key(uid) {
+            return Ok(());
+        }
+        let study = match self.catalog.study_row(uid)? {
+            Some(row) => StudyAtHand {
+                id: row.id,
+                place: keys::study_place(&row.keys.study_date, uid.as_str()),
+                counts: self.catalog.study_counts(row.id)?,
+            },
+            None => self.new_study(batch, description, now),
+        };
+        self.studies.insert(uid.clone(), study);
+        Ok(())
+    }
+
+    fn new_study(&mut self, batch: &mut Batch, description: &Description, now: OffsetDateTime) -> StudyAtHand {
+        let uid = description.study_instance_uid.as_str();
+        let study_keys = &description.keys;
+        let id = self.state.next_study;
+        self.state.next_study += 1;
+        self.state.totals.studies += 1;
+        let row = StudyRow {
+            id,
+            first_received_at: now,
+            keys: study_keys.clone(),
+            attributes: description.study.clone(),
+        };
+        batch.put(keys::by_uid(keys::STUDY, uid), row.encode());
+        let place = keys::study_place(&study_keys.study_date, uid);
+        let mut order = Encoder::default();
+        encode_keys(&mut order, study_keys);
+        batch.put(keys::with_place(keys::STUDY_ORDER, &place), order.finish());
+        batch.put(
+            keys::by_text(keys::PATIENT_ID, &study_keys.patient_id, &place),
+            Vec::new(),
+        );
+        batch.put(
+            keys::by_text(keys::ACCESSION, &study_keys.accession_number, &place),
+            Vec::new(),
+        );
+        for name in &study_keys.patient_names {
+            batch.put(keys::by_text(keys::NAME, name, &place), Vec::new());
+        }
+        StudyAtHand {
+            id,
+            place,
+            counts: StudyCounts::new(now),
+        }
+    }
+
+    fn series_at_hand(
+        &mut self,
+        batch: &mut Batch,
+        description: &Description,
+        key: &(StudyInstanceUid, SeriesInstanceUid),
+        now: OffsetDateTime,
+    ) -> Result<(), IndexError> {
+        if self.series.contains_key(key) {
+            return Ok(());
+        }
+        let study_id = self.studies.get(&key.0).map_or(0, |study| study.id);
+        let (id, counts, attributes) = match self.catalog.find_series(&key.0, &key.1)? {
+            Some((_, row)) => (row.id, self.catalog.series_counts(row.id)?, row.attributes),
+            None => {
+                let id = self.state.next_series;
+                self.state.next_series += 1;
+                let attributes = description.series.clone();
+                let number = keys::ascending(attributes.text(SERIES_NUMBER));
+                let series_uid = key.1.as_str();
+                let row = SeriesRow {
+                    id,
+                    first_received_at: now,
+                    attributes: attributes.clone(),
+                };
+                batch.put(keys::series(study_id, number, series_uid), row.encode());
+                batch.put(keys::series_by_uid(series_uid, study_id), number.to_vec());
+                batch.put(
+                    keys::by_id(keys::SERIES_UIDS, id),
+                    encode_uids(key.0.as_str(), series_uid),
+                );
+                (id, SeriesCounts::new(now), attributes)
+            }
+        };
+        let modality = attributes.text(MODALITY).to_owned();
+        self.series.insert(key.clone(), SeriesAtHand { id, modality, counts });
+        Ok(())
+    }
+
+    /// Moves instances into a pack.
+    ///
+    /// Returns the instances that were not where they were thought to be, and stay as they are.
+    ///
+    /// # Errors
+    /// [`IndexError`]: nothing was written.
+    pub fn settle(&mut self, settled: &Settled) -> Result<Vec<SopInstanceUid>, IndexError> {
+        let result = self.try_settle(settled);
+        if result.is_err() {
+            self.forget()?;
+        }
+        result
+    }
+
+    fn try_settle(&mut self, settled: &Settled) -> Result<Vec<SopInstanceUid>, IndexError> {
+        let Some((_, series)) = self.catalog.find_series(&settled.study, &settled.series)? else {
+            return Err(IndexError::Damaged(format!(
+                "series {} is not in the index",
+                settled.series
+            )));
+        };
+        let mut batch = Batch::default();
+        let mut left_alone = Vec::new();
+        for (sop, from, offset) in &settled.members {
+            match self.catalog.instance_row(sop)? {
+                Some((id, key, row)) if id == series.id && instance_row::location_of(&row)? == *from => {
+                    let location = Location::Pack {
+                        pack: settled.pack,
+                        offset: *offset,
+                    };
+                    batch.put(key, instance_row::relocate(&row, &location)?);
+                }
+                _ => left_alone.push(sop.clone()),
+            }
+        }
+        batch.put(keys::pack(series.id, settled.pack), settled.row.encode());
+        for pack in &settled.replaced {
+            batch.remove(keys::pack(series.id, *pack));
+        }
+        let mut counts = self.catalog.series_counts(series.id)?;
+        counts.next_pack = counts.next_pack.max(settled.pack.saturating_add(1));
+        batch.put(keys::by_id(keys::SERIES_COUNTS, series.id), counts.encode());
+        if let Some(at_hand) = self.series.values_mut().find(|at_hand| at_hand.id == series.id) {
+            at_hand.counts.next_pack = counts.next_pack;
+        }
+        self.apply(batch)?;
+        Ok(left_alone)
+    }
+
+    fn apply(&mut self, mut batch: Batch) -> Result<(), IndexError> {
+        self.state.generation += 1;
+        batch.put(keys::STATE.to_vec(), self.state.encode());
+        self.catalog.engine.apply(batch)
+    }
+
+    /// Drops what is at hand, after a batch that may not have been written.
+    fn forget(&mut self) -> Result<(), IndexError> {
+        self.studies.clear();
+        self.series.clear();
+        self.catalog.reload_interned()?;
+        self.state = self.catalog.state()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! The applier: indexes what is durable and gives the answers.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Waiting, WaitingEntry,
+    committer::{InFlight, Pending},
+};
+use crate::{
+    index::{Addition, CatalogWriter, Position},
+    metrics::Counters,
+    model::SopInstanceUid,
+    store::{Committed, StoreError},
+};
+
+/// Instances indexed in one batch at most.
+const APPLY_MAX_INSTANCES: usize = 512;
+
+/// A batch that is on stable storage.
+pub(super) struct Batch {
+    pub(super) instances: Vec<Indexed>,
+    /// The end of the log behind it.
+    pub(super) end: Position,
+}
+
+/// An instance that waits to be indexed.
+pub(super) struct Indexed {
+    pub(super) addition: Addition,
+    pub(super) segment: u64,
+    pub(super) position: u64,
+    pub(super) reply: oneshot::Sender<Result<Committed, StoreError>>,
+}
+
+pub(super) struct Applier {
+    pub(super) batches: Receiver<Batch>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) writer: Arc<Mutex<CatalogWriter>>,
+    pub(super) waiting: Arc<Mutex<Waiting>>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Applier {
+    pub(super) fn run(self) {
+        while let Ok(mut batch) = self.batches.recv() {
+            while batch.instances.len() < APPLY_MAX_INSTANCES
+                && let Ok(next) = self.batches.try_recv()
+            {
+                batch.instances.extend(next.instances);
+                batch.end = next.end;
+            }
+            self.apply(batch);
+        }
+    }
+
+    fn apply(&self, batch: Batch) {
+        if self.counters.has_index_failed() {
+            // Applying a later batch would move the checkpoint past the one that failed.
+            return self.refuse(batch, "the index could not be written; see to the disk and restart");
+        }
+        let mut additions = Vec::with_capacity(batch.instances.len());
+        let mut others = Vec::with_capacity(batch.instances.len());
+        for instance in batch.instances {
+            others.push((
+                WaitingEntry {
+                    segment: instance.segment,
+                    position: instance.position,
+                },
+                instance.reply,
+            ));
+            additions.push(instance.addition);
+        }
+        let added = {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.add(&additions, batch.end)
+        };
+        match added {
+            Ok(records) => {
+                self.counters.stored(&records);
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                for (record, (entry, _)) in records.iter().zip(&others) {
+                    let series = (record.study_instance_uid.clone(), record.series_instance_uid.clone());
+                    waiting.add(series, *entry, record.length);
+                }
+                drop(waiting);
+                for (record, (_, reply)) in records.into_iter().zip(others) {
+                    for follower in land(&self.in_flight, &record.sop_instance_uid) {
+                        self.counters.already_stored_or_collided();
+                        follower.answer_taken(record.clone());
+                    }
+                    let _ = reply.send(Ok(Committed::Stored(record)));
+                }
+            }
+            Err(error) => {
+                self.counters.index_failed();
+                // The bytes are in the log and will be indexed when the store opens next; until then nobody is told success.
+                tracing::error!(%error, instances = additions.len(), "the index could not be written");
+                let message = format!("the index could not be written ({error}); see to the disk and restart");
+                for (addition, (_, reply)) in additions.into_iter().zip(others) {
+                    self.refuse_one(&addition.description.sop_instance_uid, reply, &message);
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, batch: Batch, message: &str) {
+        for instance in batch.instances {
+            self.refuse_one(&instance.addition.description.sop_instance_uid, instance.reply, message);
+        }
+    }
+
+    fn refuse_one(&self, sop: &SopInstanceUid, reply: oneshot::Sender<Result<Committed, StoreError>>, message: &str) {
+        self.counters.failed(1);
+        for follower in land(&self.in_flight, sop) {
+            follower.answer(Err(StoreError::Unavailable(message.to_owned())));
+        }
+        let _ = reply.send(Err(StoreError::Unavailable(message.to_owned())));
+    }
+}
+
+/// Takes an instance out of flight; returns those that waited for it.
+pub(super) fn land(in_flight: &InFlight, sop: &SopInstanceUid) -> Vec<Pending> {
+    in_flight
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(sop)
+        .unwrap_or_default()
+}

@@ -1,0 +1,169 @@
+//! One entry of the intake log: a checked frame, what is known about the instance, and its Part 10 file.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | `FRe1` |
+//! | 4 | bytes of the description that follows |
+//! | 8 | bytes of the Part 10 file after it; 0 where it lies in a staged file |
+//! | 8 | offset of this entry in its segment |
+//! | 4 | CRC-32 of the segment's salt, the fields above and the description |
+//!
+//! Offset and salt stand in the checksum, so that bytes which a peer sends, or an older use of the disk's blocks, never pass
+//! for an entry. The CRC-32 of the Part 10 file is part of the description. Numbers are little endian.
+
+use time::OffsetDateTime;
+
+use crate::{
+    index::codec::{Decoder, Encoder, Undecodable},
+    model::{Door, Origin, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+};
+
+const MAGIC: [u8; 4] = *b"FRe1";
+/// Bytes of an entry before its description.
+pub(crate) const FRAME_BYTES: usize = 28;
+/// A description longer than this is damage.
+const DESCRIPTION_MAX_BYTES: u32 = 1 << 20;
+
+/// Differs for every segment.
+pub(crate) type Salt = [u8; 16];
+
+/// What an entry says about its instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The staged file that holds the Part 10 file; `None` when it follows in the log.
+    pub(crate) staged: Option<u64>,
+    pub(crate) study: StudyInstanceUid,
+    pub(crate) series: SeriesInstanceUid,
+    pub(crate) sop_instance: SopInstanceUid,
+    pub(crate) sop_class: SopClassUid,
+    pub(crate) transfer_syntax: TransferSyntaxUid,
+    /// Bytes of the Part 10 file.
+    pub(crate) length: u64,
+    pub(crate) data_set_offset: u64,
+    /// Of the data set.
+    pub(crate) sha256: [u8; 32],
+    /// Of the Part 10 file.
+    pub(crate) crc32: u32,
+    pub(crate) received_at: OffsetDateTime,
+    pub(crate) origin: Origin,
+}
+
+/// The fixed start of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) description_length: u32,
+    pub(crate) body_length: u64,
+    checksum: u32,
+}
+
+impl Entry {
+    /// Bytes of the Part 10 file in the log.
+    pub(crate) fn body_length(&self) -> u64 {
+        if self.staged.is_some() { 0 } else { self.length }
+    }
+
+    /// Frame and description; the Part 10 file follows.
+    pub(crate) fn encode(&self, salt: &Salt, position: u64) -> Vec<u8> {
+        let mut description = Encoder::with_capacity(512);
+        description.number(self.staged.map_or(0, |file| file.saturating_add(1)));
+        description
+            .text(self.study.as_str())
+            .text(self.series.as_str())
+            .text(self.sop_instance.as_str());
+        description
+            .text(self.sop_class.as_str())
+            .text(self.transfer_syntax.as_str());
+        description.number(self.length).number(self.data_set_offset);
+        description.raw(&self.sha256).raw(&self.crc32.to_le_bytes());
+        description.signed((self.received_at.unix_timestamp_nanos() / 1000) as i64);
+        encode_origin(&mut description, &self.origin);
+        let description = description.finish();
+
+        let mut bytes = Vec::with_capacity(FRAME_BYTES + description.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&(description.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&self.body_length().to_le_bytes());
+        bytes.extend_from_slice(&position.to_le_bytes());
+        let checksum = checksum(salt, &bytes, &description);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(&description);
+        bytes
+    }
+
+    /// Reads a description whose checksum was right.
+    pub(crate) fn decode(description: &[u8]) -> Result<Self, Undecodable> {
+        let mut entry = Decoder::new(description, "an entry of the intake log");
+        let uid = Undecodable("a UID of the intake log");
+        Ok(Self {
+            staged: entry.number()?.checked_sub(1),
+            study: StudyInstanceUid::new(entry.text()?).map_err(|_| uid)?,
+            series: SeriesInstanceUid::new(entry.text()?).map_err(|_| uid)?,
+            sop_instance: SopInstanceUid::new(entry.text()?).map_err(|_| uid)?,
+            sop_class: SopClassUid::new(entry.text()?).map_err(|_| uid)?,
+            transfer_syntax: TransferSyntaxUid::new(entry.text()?).map_err(|_| uid)?,
+            length: entry.number()?,
+            data_set_offset: entry.number()?,
+            sha256: entry.array()?,
+            crc32: u32::from_le_bytes(entry.array()?),
+            received_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.signed()?) * 1000)
+                .map_err(|_| Undecodable("a time of the intake log"))?,
+            origin: decode_origin(&mut entry)?,
+        })
+    }
+}
+
+impl Frame {
+    /// Reads the frame at `position`; `None` when there is none.
+    pub(crate) fn decode(bytes: &[u8; FRAME_BYTES], position: u64) -> Option<Self> {
+        let mut frame = Decoder::new(bytes, "a frame");
+        let magic: [u8; 4] = frame.array().ok()?;
+        let description_length = u32::from_le_bytes(frame.array().ok()?);
+        let body_length = u64::from_le_bytes(frame.array().ok()?);
+        let own_position = u64::from_le_bytes(frame.array().ok()?);
+        let checksum = u32::from_le_bytes(frame.array().ok()?);
+        let fits = magic == MAGIC && own_position == position && description_length <= DESCRIPTION_MAX_BYTES;
+        fits.then_some(Self {
+            description_length,
+            body_length,
+            checksum,
+        })
+    }
+
+    /// True when frame and description are as they were written.
+    pub(crate) fn agrees(&self, salt: &Salt, frame: &[u8; FRAME_BYTES], description: &[u8]) -> bool {
+        let (fields, _) = frame.split_at(FRAME_BYTES - 4);
+        checksum(salt, fields, description) == self.checksum
+    }
+}
+
+fn checksum(salt: &Salt, fields: &[u8], description: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(salt);
+    hasher.update(fields);
+    hasher.update(description);
+    hasher.finalize()
+}
+
+fn encode_origin(out: &mut Encoder, origin: &Origin) {
+    out.byte(match origin.door {
+        Door::Dimse => 0,
+        Door::Dicomweb => 1,
+        Door::Import => 2,
+    });
+    out.text(&origin.sender).text(&origin.receiver).text(&origin.address);
+}
+
+fn decode_origin(from: &mut Decoder<'_>) -> Result<Origin, Undecodable> {
+    let door = match from.byte()? {
+        0 => Door::Dimse,
+        1 => Door::Dicomweb,
+        2 => Door::Import,
+        _ => return from.fail(),
+    };
+    Ok(Origin {
+        door,
+        sender: from.text()?.to_owned(),
+        receiver: from.text()?.to_owned(),
+        address: from.text()?.to_owned(),
+    })
+}

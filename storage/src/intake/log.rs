@@ -1,0 +1,161 @@
+//! The end of the log, where entries are appended.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+};
+
+use super::{
+    entry::Entry,
+    incoming::{Body, Sealed},
+    medium::Medium,
+    segment::{SEGMENT_HEAD_BYTES, Segment},
+    segments::Segments,
+};
+use crate::index::Position;
+
+/// Appends to the log. What was not synced may be taken back.
+pub(crate) struct Log {
+    medium: Arc<dyn Medium>,
+    segments: Arc<Segments>,
+    segment_max_bytes: u64,
+    next_number: u64,
+    current: Option<Current>,
+}
+
+struct Current {
+    segment: Arc<Segment>,
+    written: u64,
+    synced: u64,
+}
+
+/// Where an entry was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) segment: u64,
+    /// First byte of the entry.
+    pub(crate) position: u64,
+    /// First byte of the Part 10 file.
+    pub(crate) body: u64,
+}
+
+impl Log {
+    /// Goes on with a new segment, `next_number` or later.
+    pub(crate) fn new(
+        medium: Arc<dyn Medium>,
+        segments: Arc<Segments>,
+        segment_max_bytes: u64,
+        next_number: u64,
+    ) -> Self {
+        Self {
+            medium,
+            segments,
+            segment_max_bytes,
+            next_number,
+            current: None,
+        }
+    }
+
+    /// Appends entries in one write.
+    ///
+    /// # Errors
+    /// Nothing of this call, nor of any since the last sync, counts as written.
+    pub(crate) fn append(&mut self, entries: &[(Entry, &Sealed)]) -> io::Result<Vec<Written>> {
+        let result = self.try_append(entries);
+        if result.is_err() {
+            self.take_back();
+        }
+        result
+    }
+
+    fn try_append(&mut self, entries: &[(Entry, &Sealed)]) -> io::Result<Vec<Written>> {
+        let current = self.current()?;
+        let start = current.written;
+        let mut position = start;
+        let mut places = Vec::with_capacity(entries.len());
+        let mut heads = Vec::with_capacity(entries.len());
+        for (entry, _) in entries {
+            let head = entry.encode(&current.segment.salt, position);
+            let body = position + head.len() as u64;
+            places.push(Written {
+                segment: current.segment.number,
+                position,
+                body,
+            });
+            position = body + entry.body_length();
+            heads.push(head);
+        }
+        let mut pieces = Vec::with_capacity(entries.len() * 3);
+        for (head, (_, sealed)) in heads.iter().zip(entries) {
+            pieces.push(IoSlice::new(head));
+            if let Body::Memory(bytes) = &sealed.body {
+                pieces.push(IoSlice::new(&sealed.file_head));
+                pieces.push(IoSlice::new(bytes));
+            }
+        }
+        current.segment.file.write_at(&mut pieces, start)?;
+        current.written = position;
+        Ok(places)
+    }
+
+    /// Makes all that was appended durable. Returns the end of the log.
+    ///
+    /// # Errors
+    /// Nothing since the last sync counts as written.
+    pub(crate) fn sync(&mut self) -> io::Result<Position> {
+        let Some(current) = &mut self.current else {
+            return Ok(Position::default());
+        };
+        if let Err(error) = current.segment.file.sync() {
+            // After a failed sync the system may have dropped the bytes and say nothing of it at the next: nothing more is
+            // written to this file.
+            self.take_back();
+            self.current = None;
+            return Err(error);
+        }
+        current.synced = current.written;
+        let end = Position {
+            segment: current.segment.number,
+            offset: current.written,
+        };
+        if current.written >= self.segment_max_bytes {
+            self.current = None;
+        }
+        Ok(end)
+    }
+
+    /// The segment that is written to, if there is one.
+    pub(crate) fn current_number(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.segment.number)
+    }
+
+    fn current(&mut self) -> io::Result<&mut Current> {
+        if self.current.is_none() {
+            let number = self.next_number;
+            // A number that failed is not tried again: what lies there is looked at when the store opens next.
+            self.next_number += 1;
+            let segment = Segment::begin(number, self.medium.create(number)?)?;
+            let segment = self.segments.insert(segment);
+            self.current = Some(Current {
+                segment,
+                written: SEGMENT_HEAD_BYTES,
+                synced: SEGMENT_HEAD_BYTES,
+            });
+        }
+        self.current
+            .as_mut()
+            .ok_or_else(|| io::Error::other("no segment is open"))
+    }
+
+    /// Cuts what was written since the last sync. Where even that fails the segment is left as it is: an entry that
+    /// nobody was told about may then be found at the next start, which does no harm.
+    fn take_back(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        if let Err(error) = current.segment.file.set_len(current.synced) {
+            tracing::warn!(%error, segment = current.segment.number, "the end of a segment could not be cut");
+            self.current = None;
+        } else {
+            current.written = current.synced;
+        }
+    }
+}

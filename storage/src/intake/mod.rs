@@ -1,0 +1,22 @@
+//! Intake: the append-only log that makes instances durable, and what stands around it.
+
+mod applier;
+pub(crate) mod budget;
+mod committer;
+pub(crate) mod entry;
+pub(crate) mod incoming;
+mod log;
+pub(crate) mod medium;
+pub(crate) mod recover;
+pub(crate) mod segment;
+mod segments;
+pub(crate) mod space;
+pub(crate) mod staged;
+mod waiting;
+
+pub(crate) use self::{
+    committer::{Order, Parts, Pending, start},
+    log::Log,
+    segments::Segments,
+    waiting::{Waiting, WaitingEntry},
+};

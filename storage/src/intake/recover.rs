@@ -1,0 +1,272 @@
+//! What happens to the log when the store opens: torn tails are cut, what the index missed is applied again, and what
+//! waits to be settled is found.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{
+    Segments, Waiting, WaitingEntry,
+    medium::Medium,
+    segment::{Found, SEGMENT_HEAD_BYTES, Segment},
+    staged::{StagedFile, StagedFolder},
+};
+use crate::{
+    index::{Addition, Catalog, CatalogWriter, Index, IndexError, Position},
+    model::{InstanceRecord, Location, SopInstanceUid},
+    packs::tar::STAGED_HEAD_BYTES,
+    source::{FileSection, ReadAt},
+    store::{Describer, StoreError},
+};
+
+/// Entries applied to the index in one batch.
+const BATCH_INSTANCES: usize = 256;
+
+/// The log and all that it is compared with.
+pub(crate) struct Recovery<'a> {
+    pub(crate) medium: &'a dyn Medium,
+    pub(crate) staged_folder: &'a std::path::Path,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) writer: &'a mut CatalogWriter,
+    pub(crate) describer: &'a dyn Describer,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) waiting: Waiting,
+    pub(crate) next_segment: u64,
+    pub(crate) next_staged: u64,
+    /// Staged files that the log knows and that are not where they were: their settling was cut short.
+    pub(crate) moved_staged: Vec<InstanceRecord>,
+    /// Entries that the index did not know.
+    pub(crate) replayed: u64,
+}
+
+struct Batch {
+    additions: Vec<Addition>,
+    places: Vec<WaitingEntry>,
+    uids: HashSet<SopInstanceUid>,
+    end: Position,
+}
+
+impl Recovery<'_> {
+    /// Walks through the whole log. Blocks.
+    pub(crate) fn run(mut self) -> Result<Recovered, StoreError> {
+        let mut recovered = Recovered {
+            next_segment: 1,
+            next_staged: 1,
+            ..Recovered::default()
+        };
+        let mut needed_staged = HashSet::new();
+        let mut batch = Batch {
+            additions: vec![],
+            places: vec![],
+            uids: HashSet::new(),
+            end: Position::default(),
+        };
+        for number in self.medium.list()? {
+            recovered.next_segment = number + 1;
+            let file = self.medium.open(number)?;
+            let length = file.len()?;
+            match Segment::read(number, file)? {
+                Some(segment) => {
+                    let segment = recovered.segments.insert(segment);
+                    self.walk(&segment, &mut recovered, &mut batch, &mut needed_staged)?;
+                }
+                None if length <= SEGMENT_HEAD_BYTES => self.medium.remove(number)?,
+                None => {
+                    tracing::error!(
+                        segment = number,
+                        "the head of a segment is damaged; the segment is left as it is"
+                    );
+                }
+            }
+        }
+        self.apply(&mut recovered, &mut batch)?;
+        for number in StagedFolder::list(self.staged_folder)? {
+            recovered.next_staged = recovered.next_staged.max(number + 1);
+            if !needed_staged.contains(&number) {
+                tracing::info!(file = number, "removes a staged file that was never acknowledged");
+                std::fs::remove_file(staged_path(self.staged_folder, number))?;
+            }
+        }
+        if recovered.replayed > 0 {
+            tracing::info!(instances = recovered.replayed, "indexed instances from the intake log");
+        }
+        Ok(recovered)
+    }
+
+    fn walk(
+        &mut self,
+        segment: &Segment,
+        recovered: &mut Recovered,
+        batch: &mut Batch,
+        needed_staged: &mut HashSet<u64>,
+    ) -> Result<(), StoreError> {
+        let checkpoint = self.writer.checkpoint();
+        let mut position = SEGMENT_HEAD_BYTES;
+        loop {
+            let is_checked = Position {
+                segment: segment.number,
+                offset: position,
+            } < checkpoint;
+            let found = match segment.entry_at(position)? {
+                Some(found) if is_checked || segment.body_is_whole(&found)? => found,
+                _ if position >= segment.file.len()? => return Ok(()),
+                _ => match segment.entry_after(position + 1)? {
+                    Some(found) => {
+                        let bytes = found.position - position;
+                        tracing::error!(
+                            segment = segment.number,
+                            position,
+                            bytes,
+                            "skips damaged bytes of intake"
+                        );
+                        // The damaged bytes are kept for whoever can still read them.
+                        recovered.waiting.need(segment.number);
+                        found
+                    }
+                    None if is_checked => {
+                        tracing::error!(segment = segment.number, position, "the end of a segment is damaged");
+                        recovered.waiting.need(segment.number);
+                        return Ok(());
+                    }
+                    None => {
+                        tracing::warn!(
+                            segment = segment.number,
+                            position,
+                            "cuts the torn end of the intake log"
+                        );
+                        segment.file.set_len(position)?;
+                        segment.file.sync()?;
+                        return Ok(());
+                    }
+                },
+            };
+            position = found.end;
+            self.handle(segment, found, recovered, batch, needed_staged)?;
+            if batch.additions.len() >= BATCH_INSTANCES {
+                self.apply(recovered, batch)?;
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        segment: &Segment,
+        found: Found,
+        recovered: &mut Recovered,
+        batch: &mut Batch,
+        needed_staged: &mut HashSet<u64>,
+    ) -> Result<(), StoreError> {
+        let place = WaitingEntry {
+            segment: segment.number,
+            position: found.position,
+        };
+        let location = location_of(segment.number, &found);
+        if let Some(file) = found.entry.staged {
+            recovered.next_staged = recovered.next_staged.max(file + 1);
+        }
+        if batch.uids.contains(&found.entry.sop_instance) {
+            return Ok(());
+        }
+        if let Some(record) = self.catalog.instance(&found.entry.sop_instance)? {
+            if record.location == location {
+                if let Location::Staged { file, .. } = location {
+                    if staged_path(self.staged_folder, file).exists() {
+                        needed_staged.insert(file);
+                    } else {
+                        recovered.moved_staged.push(record.clone());
+                    }
+                }
+                recovered.waiting.need(segment.number);
+                let series = (record.study_instance_uid, record.series_instance_uid);
+                recovered.waiting.add(series, place, record.length);
+            }
+            // Elsewhere: settled, or a later try of the same instance was the one that was acknowledged.
+            return Ok(());
+        }
+        recovered.waiting.need(segment.number);
+        batch.end = Position {
+            segment: segment.number,
+            offset: found.end,
+        };
+        if let Some(file) = found.entry.staged {
+            needed_staged.insert(file);
+        }
+        match self.describe(segment, &found) {
+            Ok(description) => {
+                recovered.replayed += 1;
+                batch.uids.insert(found.entry.sop_instance.clone());
+                batch.places.push(place);
+                batch.additions.push(Addition {
+                    description,
+                    location,
+                    length: found.entry.length,
+                    data_set_offset: found.entry.data_set_offset,
+                    sha256: found.entry.sha256,
+                    crc32: found.entry.crc32,
+                    received_at: found.entry.received_at,
+                });
+            }
+            Err(reason) => {
+                tracing::error!(
+                    segment = segment.number,
+                    position = found.position,
+                    reason,
+                    "cannot index an entry"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self, segment: &Segment, found: &Found) -> Result<crate::model::Description, String> {
+        let (from, length) = (found.entry.data_set_offset, found.entry.length);
+        let data_set: Box<dyn ReadAt> = match found.entry.staged {
+            None => Box::new(segment.section(found.body + from, length.saturating_sub(from))),
+            Some(file) => {
+                let file = std::fs::File::open(staged_path(self.staged_folder, file));
+                let file = file.map_err(|error| format!("its staged file cannot be opened: {error}"))?;
+                Box::new(FileSection::new(
+                    file,
+                    STAGED_HEAD_BYTES as u64 + from,
+                    length.saturating_sub(from),
+                ))
+            }
+        };
+        self.describer.describe(data_set.as_ref(), &found.entry.transfer_syntax)
+    }
+
+    fn apply(&mut self, recovered: &mut Recovered, batch: &mut Batch) -> Result<(), IndexError> {
+        if batch.additions.is_empty() {
+            return Ok(());
+        }
+        let records = self.writer.add(&batch.additions, batch.end)?;
+        for (record, place) in records.into_iter().zip(batch.places.drain(..)) {
+            let series = (record.study_instance_uid, record.series_instance_uid);
+            recovered.waiting.add(series, place, record.length);
+        }
+        batch.additions.clear();
+        batch.uids.clear();
+        Ok(())
+    }
+}
+
+fn location_of(segment: u64, found: &Found) -> Location {
+    match found.entry.staged {
+        Some(file) => Location::Staged {
+            file,
+            offset: STAGED_HEAD_BYTES as u64,
+        },
+        None => Location::Intake {
+            segment,
+            entry: found.position,
+            offset: found.body,
+        },
+    }
+}
+
+pub(crate) fn staged_path(folder: &std::path::Path, number: u64) -> std::path::PathBuf {
+    folder.join(format!("{number:016}.tar"))
+}

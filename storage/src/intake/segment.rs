@@ -1,0 +1,205 @@
+//! Segments: files of the intake log, written at the end, read anywhere.
+
+use std::{
+    hash::{BuildHasher, Hasher},
+    io,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{
+    entry::{Entry, FRAME_BYTES, Frame, Salt},
+    medium::MediumFile,
+};
+use crate::source::ReadAt;
+
+const MAGIC: [u8; 8] = *b"FRlog\x001\n";
+/// Bytes before the first entry: magic, number, salt, CRC-32.
+pub(crate) const SEGMENT_HEAD_BYTES: u64 = 36;
+/// An entry's start is read in pieces of this size; most descriptions fit.
+const READ_BYTES: usize = 2048;
+
+/// A segment that can be read.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    pub(crate) number: u64,
+    pub(crate) salt: Salt,
+    pub(crate) file: Arc<dyn MediumFile>,
+}
+
+/// An entry and where it lies.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// First byte of the entry.
+    pub(crate) position: u64,
+    /// First byte of the Part 10 file.
+    pub(crate) body: u64,
+    /// First byte after the entry.
+    pub(crate) end: u64,
+    pub(crate) entry: Entry,
+}
+
+impl Segment {
+    /// Writes the head of a new segment. It becomes durable with the first entries.
+    pub(crate) fn begin(number: u64, file: Arc<dyn MediumFile>) -> io::Result<Self> {
+        let salt = new_salt(number);
+        let head = head(number, &salt);
+        file.write_at(&mut [io::IoSlice::new(&head)], 0)?;
+        Ok(Self { number, salt, file })
+    }
+
+    /// Reads the head; `None` when it is not that of this segment.
+    pub(crate) fn read(number: u64, file: Arc<dyn MediumFile>) -> io::Result<Option<Self>> {
+        if file.len()? < SEGMENT_HEAD_BYTES {
+            return Ok(None);
+        }
+        let mut bytes = [0; SEGMENT_HEAD_BYTES as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        let Some(salt) = bytes.get(16..32).and_then(|salt| Salt::try_from(salt).ok()) else {
+            return Ok(None);
+        };
+        Ok((bytes.as_slice() == head(number, &salt)).then_some(Self { number, salt, file }))
+    }
+
+    /// The entry that begins at `position`; `None` when there is no whole one.
+    pub(crate) fn entry_at(&self, position: u64) -> io::Result<Option<Found>> {
+        let length = self.file.len()?;
+        let room = length.saturating_sub(position);
+        let mut start = vec![0; READ_BYTES.min(usize::try_from(room).unwrap_or(usize::MAX))];
+        self.file.read_exact_at(&mut start, position)?;
+        let Some((frame_bytes, rest)) = start.split_first_chunk::<FRAME_BYTES>() else {
+            return Ok(None);
+        };
+        let Some(frame) = Frame::decode(frame_bytes, position) else {
+            return Ok(None);
+        };
+        let description_length = frame.description_length as usize;
+        let body = position + FRAME_BYTES as u64 + u64::from(frame.description_length);
+        let Some(end) = body.checked_add(frame.body_length).filter(|end| *end <= length) else {
+            return Ok(None);
+        };
+        let long;
+        let description = match rest.get(..description_length) {
+            Some(description) => description,
+            None => {
+                let mut bytes = vec![0; description_length];
+                self.file.read_exact_at(&mut bytes, position + FRAME_BYTES as u64)?;
+                long = bytes;
+                &long
+            }
+        };
+        if !frame.agrees(&self.salt, frame_bytes, description) {
+            return Ok(None);
+        }
+        match Entry::decode(description) {
+            Ok(entry) if entry.body_length() == frame.body_length => Ok(Some(Found {
+                position,
+                body,
+                end,
+                entry,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// The first whole entry after `position`, past damaged bytes.
+    pub(crate) fn entry_after(&self, mut position: u64) -> io::Result<Option<Found>> {
+        const WINDOW: usize = 1 << 20;
+        let length = self.file.len()?;
+        while position + (FRAME_BYTES as u64) < length {
+            let size = usize::try_from(length - position).unwrap_or(usize::MAX).min(WINDOW);
+            let mut window = vec![0; size];
+            self.file.read_exact_at(&mut window, position)?;
+            for (at, bytes) in window.windows(FRAME_BYTES).enumerate() {
+                let here = position + at as u64;
+                let Some(bytes) = bytes.first_chunk::<FRAME_BYTES>() else {
+                    continue;
+                };
+                if Frame::decode(bytes, here).is_some()
+                    && let Some(found) = self.entry_at(here)?
+                    && self.body_is_whole(&found)?
+                {
+                    return Ok(Some(found));
+                }
+            }
+            position += (size - FRAME_BYTES + 1) as u64;
+        }
+        Ok(None)
+    }
+
+    /// True when the Part 10 file in the log is as it was written.
+    pub(crate) fn body_is_whole(&self, found: &Found) -> io::Result<bool> {
+        if found.entry.staged.is_some() {
+            return Ok(true);
+        }
+        Ok(crc32_of(&self.section(found.body, found.entry.length))? == found.entry.crc32)
+    }
+
+    /// A part of the segment.
+    pub(crate) fn section(&self, offset: u64, length: u64) -> SegmentSection {
+        SegmentSection {
+            file: Arc::clone(&self.file),
+            offset,
+            length,
+        }
+    }
+}
+
+fn head(number: u64, salt: &Salt) -> Vec<u8> {
+    let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES as usize);
+    head.extend_from_slice(&MAGIC);
+    head.extend_from_slice(&number.to_le_bytes());
+    head.extend_from_slice(salt);
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    head
+}
+
+/// Unforeseeable to peers, from the randomness that every hash map is seeded with.
+fn new_salt(number: u64) -> Salt {
+    let half = || {
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u64(number);
+        hasher.finish()
+    };
+    (u128::from(half()) << 64 | u128::from(half())).to_le_bytes()
+}
+
+/// CRC-32 of all bytes, read in pieces.
+pub(crate) fn crc32_of(source: &dyn ReadAt) -> io::Result<u32> {
+    const PIECE: usize = 1 << 20;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut offset = 0;
+    while offset < source.len() {
+        let piece = source.read_at(offset, PIECE)?;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        hasher.update(&piece);
+        offset += piece.len() as u64;
+    }
+    Ok(hasher.finalize())
+}
+
+/// A part of a segment for reading.
+#[derive(Clone)]
+pub(crate) struct SegmentSection {
+    file: Arc<dyn MediumFile>,
+    offset: u64,
+    length: u64,
+}
+
+impl ReadAt for SegmentSection {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let wanted = usize::try_from(self.length.saturating_sub(offset))
+            .unwrap_or(usize::MAX)
+            .min(length);
+        let mut buffer = vec![0; wanted];
+        self.file.read_exact_at(&mut buffer, self.offset + offset)?;
+        Ok(buffer.into())
+    }
+}

@@ -1,0 +1,121 @@
+//! Counters of the store, for whoever watches it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::model::InstanceRecord;
+
+/// The counters at one moment; all count from the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Instances stored.
+    pub instances_stored: u64,
+    /// Bytes of their Part 10 files.
+    pub bytes_stored: u64,
+    /// Instances that came again, the same or under a UID that was taken.
+    pub instances_taken: u64,
+    /// Instances that could not be stored.
+    pub instances_failed: u64,
+    /// Syncs of the intake log; with `instances_synced` the size of an average group.
+    pub intake_syncs: u64,
+    /// Instances made durable by these syncs.
+    pub instances_synced: u64,
+    /// Instances kept apart for a person to decide on.
+    pub instances_quarantined: u64,
+    /// Instances settled into packs.
+    pub instances_settled: u64,
+    /// Packs put.
+    pub packs_settled: u64,
+    /// Series that could not be settled and are tried again.
+    pub settling_failures: u64,
+    /// Segments of the intake log that were trimmed.
+    pub segments_trimmed: u64,
+    /// Bytes of instances on their way in that are in memory now.
+    pub intake_memory_bytes: u64,
+    /// Instances that wait to be settled now.
+    pub instances_waiting: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    instances_stored: AtomicU64,
+    bytes_stored: AtomicU64,
+    instances_taken: AtomicU64,
+    instances_failed: AtomicU64,
+    intake_syncs: AtomicU64,
+    instances_synced: AtomicU64,
+    instances_quarantined: AtomicU64,
+    instances_settled: AtomicU64,
+    packs_settled: AtomicU64,
+    settling_failures: AtomicU64,
+    segments_trimmed: AtomicU64,
+    index_failed: AtomicBool,
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn stored(&self, records: &[InstanceRecord]) {
+        add(&self.instances_stored, records.len() as u64);
+        add(&self.bytes_stored, records.iter().map(|record| record.length).sum());
+    }
+
+    pub(crate) fn already_stored_or_collided(&self) {
+        add(&self.instances_taken, 1);
+    }
+
+    pub(crate) fn failed(&self, instances: u64) {
+        add(&self.instances_failed, instances);
+    }
+
+    pub(crate) fn synced(&self, instances: u64) {
+        add(&self.intake_syncs, 1);
+        add(&self.instances_synced, instances);
+    }
+
+    pub(crate) fn quarantined(&self) {
+        add(&self.instances_quarantined, 1);
+    }
+
+    pub(crate) fn settled(&self, instances: u64) {
+        add(&self.instances_settled, instances);
+        add(&self.packs_settled, 1);
+    }
+
+    pub(crate) fn settling_failed(&self) {
+        add(&self.settling_failures, 1);
+    }
+
+    pub(crate) fn trimmed(&self) {
+        add(&self.segments_trimmed, 1);
+    }
+
+    /// After this nothing is taken in until the store is opened anew.
+    pub(crate) fn index_failed(&self) {
+        self.index_failed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_index_failed(&self) -> bool {
+        self.index_failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn snapshot(&self, intake_memory_bytes: u64, instances_waiting: u64) -> Metrics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Metrics {
+            instances_stored: read(&self.instances_stored),
+            bytes_stored: read(&self.bytes_stored),
+            instances_taken: read(&self.instances_taken),
+            instances_failed: read(&self.instances_failed),
+            intake_syncs: read(&self.intake_syncs),
+            instances_synced: read(&self.instances_synced),
+            instances_quarantined: read(&self.instances_quarantined),
+            instances_settled: read(&self.instances_settled),
+            packs_settled: read(&self.packs_settled),
+            settling_failures: read(&self.settling_failures),
+            segments_trimmed: read(&self.segments_trimmed),
+            intake_memory_bytes,
+            instances_waiting,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Packs: immutable tar objects that hold the settled instances of one series.
+
+pub(crate) mod tar;

@@ -1,0 +1,90 @@
+//! Taking in.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::{Committed, Description, Incoming, Sealed, Store, StoreError};
+use crate::{
+    intake::{
+        Order, Pending,
+        incoming::{Body, from_io},
+        staged::blocking,
+    },
+    model::Origin,
+    packs::tar::Member,
+};
+
+impl Store {
+    /// Begins an instance. `file_head`: preamble, `DICM` and file meta information that will stand before the data set;
+    /// `expected_length`: bytes of the data set when known, else of the last one of this sender, else 0.
+    #[must_use]
+    pub fn receive(&self, file_head: Bytes, expected_length: u64) -> Incoming {
+        Incoming::new(self.inner.nursery.clone(), file_head, expected_length)
+    }
+
+    /// Makes an instance durable and visible. Returns after the bytes are on stable storage and the index knows them.
+    ///
+    /// Not cancelled by dropping the future once it has begun to wait: the instance may then be stored all the same.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was stored.
+    pub async fn commit(
+        &self,
+        sealed: Sealed,
+        description: Description,
+        origin: &Origin,
+    ) -> Result<Committed, StoreError> {
+        if self.inner.counters.has_index_failed() {
+            return Err(StoreError::Unavailable(
+                "the index could not be written; see to the disk and restart".into(),
+            ));
+        }
+        if let Body::Staged(file) = &sealed.body {
+            let member = member_of(&sealed, description.sop_instance_uid.as_str(), origin, None);
+            let file = Arc::clone(file);
+            blocking(move || file.make_durable(&member)).await.map_err(from_io)?;
+        }
+        let orders = self.orders()?;
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending {
+            sealed,
+            description,
+            origin: origin.clone(),
+            reply,
+        };
+        orders
+            .send(Order::Commit(Box::new(pending)))
+            .await
+            .map_err(|_| stopping())?;
+        drop(orders);
+        answer.await.map_err(|_| stopping())?
+    }
+
+    fn orders(&self) -> Result<tokio::sync::mpsc::Sender<Order>, StoreError> {
+        let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running
+            .as_ref()
+            .map(|running| running.orders.clone())
+            .ok_or_else(stopping)
+    }
+}
+
+fn stopping() -> StoreError {
+    StoreError::Unavailable("the store is stopping".into())
+}
+
+/// What a pack says about an instance on its way in.
+pub(super) fn member_of(sealed: &Sealed, sop_instance: &str, origin: &Origin, reason: Option<&str>) -> Member {
+    Member {
+        sop_instance: sop_instance.to_owned(),
+        length: sealed.length(),
+        sha256: sealed.sha256,
+        crc32: sealed.crc32,
+        received_at: OffsetDateTime::now_utc(),
+        origin: Some(origin.clone()),
+        reason: reason.map(str::to_owned),
+    }
+}

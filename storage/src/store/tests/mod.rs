@@ -1,0 +1,108 @@
+//! The store as its callers use it.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+
+use super::*;
+use crate::{
+    model::Location,
+    testing::{Sample, describer, origin},
+};
+
+mod taking_in;
+
+/// A store in a folder of its own, with small limits.
+struct Fixture {
+    folder: tempfile::TempDir,
+    options: StoreOptions,
+    store: Option<Store>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut StoreOptions)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = StoreOptions::new(folder.path());
+        options.free_space_min_bytes = 0;
+        options.staged_from_bytes = 20_000;
+        options.intake_memory_max_bytes = 1 << 20;
+        options.segment_max_bytes = 100_000;
+        options.settle_after = Duration::from_secs(3600);
+        options.index_cache_bytes = 8 << 20;
+        change(&mut options);
+        let store = Store::open(options.clone(), describer()).await.unwrap();
+        Self {
+            folder,
+            options,
+            store: Some(store),
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    /// Ends the store without closing it, and opens the folder again.
+    async fn reopen(&mut self) {
+        drop(self.store.take());
+        self.store = Some(Store::open(self.options.clone(), describer()).await.unwrap());
+    }
+
+    async fn seal(&self, sample: &Sample) -> Sealed {
+        let data_set = sample.data_set();
+        let mut incoming = self.store().receive(sample.file_head(), data_set.len() as u64);
+        for piece in data_set.chunks(7_000) {
+            incoming.write(piece).await.unwrap();
+        }
+        incoming.seal().await.unwrap()
+    }
+
+    async fn commit(&self, sample: &Sample) -> Committed {
+        let sealed = self.seal(sample).await;
+        self.store()
+            .commit(sealed, sample.description(), &origin())
+            .await
+            .unwrap()
+    }
+
+    async fn put(&self, sample: &Sample) -> InstanceRecord {
+        match self.commit(sample).await {
+            Committed::Stored(record) => record,
+            other => panic!("{sample:?} was not stored: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn record(&self, sample: &Sample) -> InstanceRecord {
+        let uid = crate::model::SopInstanceUid::new(&sample.sop_uid()).unwrap();
+        self.store()
+            .index()
+            .instance(&uid)
+            .unwrap()
+            .unwrap_or_else(|| panic!("{sample:?} is not in the index"))
+    }
+
+    /// The instance is in the index and reads back, whole, in part, and as a header.
+    async fn check(&self, sample: &Sample) {
+        let record = self.record(sample);
+        let data_set = sample.data_set();
+        assert_eq!(record.data_set_length(), data_set.len() as u64);
+        let all = self.store().stream(&record, 0..data_set.len() as u64);
+        let all: Vec<Bytes> = all.try_collect().await.unwrap();
+        assert_eq!(all.concat(), data_set);
+        let pixels = record.pixel_data.clone().unwrap();
+        let frame = self
+            .store()
+            .read(&record, pixels.offset..pixels.offset + pixels.length)
+            .await
+            .unwrap();
+        assert!(frame.len() == sample.pixels && frame.iter().all(|byte| *byte == sample.fill));
+        assert_eq!(self.store().header(&record).await.unwrap(), sample.description().header);
+        let meta = self.store().file_meta(&record).await.unwrap();
+        assert_eq!(meta, sample.file_head().slice(132..));
+    }
+}
