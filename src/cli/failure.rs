@@ -134,6 +134,11 @@ impl Failure {
                 format!("the data folder {} cannot be used: {error}", folder.display()),
                 "make room on the disk, or lower storage.free_space_min; nothing stored is lost",
             ),
+            StoreError::Unavailable(why) => Self::new(
+                Status::TryLater,
+                why.clone(),
+                "stop the other Filmroom first, send to it instead of opening its folder, or name another folder with --data",
+            ),
             _ => Self::new(
                 Status::TryLater,
                 format!("the data folder {} cannot be used: {error}", folder.display()),

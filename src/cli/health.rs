@@ -95,6 +95,65 @@ fn text(watched: &Watched) -> String {
         }
         Err(error) => tracing::error!(%error, "the index cannot be counted"),
     }
+    let store = watched.store.metrics();
+    for (name, help, count) in [
+        ("instances_stored", "Instances stored.", store.instances_stored),
+        ("bytes_stored", "Bytes of the instances stored.", store.bytes_stored),
+        (
+            "instances_taken",
+            "Instances that came again, or under a UID that was taken.",
+            store.instances_taken,
+        ),
+        (
+            "instances_failed",
+            "Instances that could not be stored.",
+            store.instances_failed,
+        ),
+        (
+            "instances_quarantined",
+            "Instances kept apart for a person to decide on.",
+            store.instances_quarantined,
+        ),
+        ("intake_syncs", "Syncs of the intake log.", store.intake_syncs),
+        (
+            "instances_synced",
+            "Instances made durable by syncs of the intake log.",
+            store.instances_synced,
+        ),
+        (
+            "instances_settled",
+            "Instances settled into packs.",
+            store.instances_settled,
+        ),
+        ("packs_settled", "Packs put.", store.packs_settled),
+        (
+            "settling_failures",
+            "Series that could not be settled and are tried again.",
+            store.settling_failures,
+        ),
+        (
+            "segments_trimmed",
+            "Segments of the intake log that were trimmed.",
+            store.segments_trimmed,
+        ),
+    ] {
+        let name = format!("filmroom_{name}_total");
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
+    }
+    let memory = store.intake_memory_bytes as f64;
+    gauge(
+        &mut text,
+        "filmroom_intake_memory_bytes",
+        "Instances on their way in, in memory.",
+        memory,
+    );
+    let waiting = store.instances_waiting as f64;
+    gauge(
+        &mut text,
+        "filmroom_instances_waiting",
+        "Instances that wait to be settled.",
+        waiting,
+    );
     let started = watched.started.as_secs_f64();
     gauge(
         &mut text,

@@ -1,6 +1,7 @@
 //! Commands: each has a file, runs to an end, and says one clear sentence when it fails.
 
 mod config;
+mod demo;
 mod failure;
 mod health;
 mod http;
@@ -37,6 +38,8 @@ enum Command {
     Serve(serve::Serve),
     /// Take in files, folders, ZIP archives and media; works on the data folder while no server runs
     Import(import::Import),
+    /// Run the archive with phantom studies in a temporary folder, to look around
+    Demo(demo::Demo),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -69,6 +72,7 @@ impl CommandLine {
         match &self.command {
             Command::Serve(serve) => serve.run(&self.settings),
             Command::Import(import) => import.run(&self.settings),
+            Command::Demo(demo) => demo.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));

@@ -109,7 +109,8 @@ pub fn announce(server: &Server) {
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
-fn banner(loaded: &Loaded, server: &Server) {
+/// What a person needs to know next.
+pub fn banner(loaded: &Loaded, server: &Server) {
     let config = &loaded.config;
     let dicom = reachable(server.dimse_address());
     let http = reachable(server.http_address());
