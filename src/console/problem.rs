@@ -24,7 +24,7 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Value { .. } | QueryError::TooBroad(_) => Self::Search(error.to_string()),
-            QueryError::Index(error) => {
+            error @ (QueryError::Index(_) | QueryError::Header(_)) => {
                 tracing::error!(%error, "a query for a page failed");
                 Self::Internal
             }

@@ -101,19 +101,15 @@ fn keys(attributes: &Attributes) -> StudyKeys {
     }
 }
 
-/// A date as `YYYYMMDD`; also the form with dots of ACR-NEMA that old devices send.
+/// A date as `YYYYMMDD`; also the form with dots of ACR-NEMA that old devices send. A date that no calendar has keeps its
+/// place between others, so that a search by range finds the study.
 fn usable_date(text: &str) -> Option<String> {
     let digits: String = match text.len() {
         8 => text.to_owned(),
         10 => text.split(['.', '-', '/']).collect(),
         _ => return None,
     };
-    if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let month: u8 = digits.get(4..6)?.parse().ok()?;
-    let day: u8 = digits.get(6..8)?.parse().ok()?;
-    ((1..=12).contains(&month) && (1..=31).contains(&day)).then_some(digits)
+    (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
 }
 
 /// Notes values that are not as their VR asks (PS3.5 §6.2), and what an archive would rather have.

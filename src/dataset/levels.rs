@@ -19,7 +19,7 @@ const VALUE_MAX_BYTES: usize = 1024;
 const INSTANCE_VALUE_MAX_BYTES: usize = 256;
 
 /// The levels at which an attribute is kept; some are at two.
-const fn levels(tag: Tag) -> &'static [Level] {
+pub(crate) const fn levels(tag: Tag) -> &'static [Level] {
     use Level::{Instance, Series, Study};
     match tag {
         // Institution and time zone are the series' own, and asked for at either level.

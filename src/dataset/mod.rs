@@ -16,7 +16,7 @@ mod frames;
 mod identify;
 mod items;
 mod json_write;
-mod levels;
+pub(crate) mod levels;
 mod normal;
 mod number;
 mod parse;
@@ -24,7 +24,7 @@ mod quirks;
 mod same_content;
 mod scan;
 mod transfer_syntax;
-mod vr;
+pub(crate) mod vr;
 mod xml_write;
 
 pub use builder::Builder;

@@ -189,6 +189,7 @@ impl From<QueryError> for Problem {
             QueryError::Value { .. } => Self::bad_request(error.to_string()),
             QueryError::TooBroad(_) => Self::too_large(error.to_string()),
             QueryError::Index(error) => Self::internal(error),
+            QueryError::Header(_) => Self::internal(error),
         }
     }
 }

@@ -87,7 +87,7 @@ impl From<&QueryError> for Status {
         match error {
             QueryError::Value { .. } => Self::DOES_NOT_MATCH,
             QueryError::TooBroad(_) => Self::OUT_OF_RESOURCES,
-            QueryError::Index(_) => Self::CANNOT_UNDERSTAND,
+            QueryError::Index(_) | QueryError::Header(_) => Self::CANNOT_UNDERSTAND,
         }
     }
 }

@@ -1,13 +1,31 @@
 //! The room that finds: C-FIND and QIDO-RS ask the same questions of it (PS3.4 §C.2.2, PS3.18 §10.6).
 
+use std::sync::Arc;
+
 use filmroom_storage::{
-    index::IndexError,
-    model::{Attributes, SeriesInstanceUid, StudyInstanceUid, Tag},
+    index::{Index, IndexError},
+    model::{Attributes, InstanceRecord, SeriesInstanceUid, StudyInstanceUid, Tag},
     store::Store,
 };
 
+mod attribute;
+mod columns;
+mod levels;
+mod likeness;
+mod matching;
+mod order;
+mod pages;
+mod person_name;
+mod plan;
+mod search;
+mod temporal;
+mod tree;
+mod wildcard;
+
+pub use search::Search;
+
 /// What an answer describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// One answer a patient.
     Patient,
@@ -22,7 +40,7 @@ pub enum Level {
 /// A key that must match: attribute path (one tag, or sequence tags before it) and the text of the key as the peer sent
 /// it, in UTF-8. The kind of matching (PS3.4 §C.2.2.2) follows from the attribute's VR and the text; an empty text matches
 /// all. UID and other lists are separated by `\`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// From the outermost sequence to the attribute.
     pub path: Vec<Tag>,
@@ -31,10 +49,12 @@ pub struct Key {
 }
 
 /// Which attributes an answer holds beside the level's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Include {
-    /// Only what the level always returns, and these.
+    /// What the level always returns, the attributes of the keys, and these: as QIDO-RS has it.
     Listed(Vec<Tag>),
+    /// The attributes of the keys and these, nothing else: as C-FIND has it.
+    Exactly(Vec<Tag>),
     /// Every optional attribute of the level.
     All,
 }
@@ -56,6 +76,8 @@ pub struct Query {
     pub empty_value_matching: bool,
     /// Order of the answers, most significant first; the index's own order decides between equals and when empty.
     pub order: Vec<OrderBy>,
+    /// Root of Retrieve URLs (0008,1190), without a slash at its end; `None` leaves them out.
+    pub retrieve_url_base: Option<String>,
     /// Leave out so many answers.
     pub offset: u64,
     /// Give at most so many answers.
@@ -74,6 +96,7 @@ impl Query {
             combined_datetime: false,
             empty_value_matching: false,
             order: Vec::new(),
+            retrieve_url_base: None,
             offset: 0,
             limit: u64::MAX,
         }
@@ -81,7 +104,7 @@ impl Query {
 }
 
 /// One criterion of order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OrderBy {
     /// The attribute whose value is compared.
     pub tag: Tag,
@@ -90,7 +113,7 @@ pub struct OrderBy {
 }
 
 /// Which end of an order comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Smallest first; absent values last.
     Ascending,
@@ -115,6 +138,9 @@ pub enum QueryError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A header could not be read.
+    #[error("a header could not be read: {0}")]
+    Header(String),
 }
 
 /// A page of answers in a stable order.
@@ -140,25 +166,94 @@ pub struct Answer {
     pub series_instance_uid: Option<SeriesInstanceUid>,
 }
 
+/// Where whole headers are read, for attributes that no record of the index holds.
+pub trait Headers: Send + Sync {
+    /// All elements of an instance but bulk data. Blocks.
+    ///
+    /// # Errors
+    /// [`QueryError::Header`].
+    fn header(&self, instance: &InstanceRecord) -> Result<Attributes, QueryError>;
+}
+
+impl Headers for Store {
+    fn header(&self, instance: &InstanceRecord) -> Result<Attributes, QueryError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| QueryError::Header(error.to_string()))?;
+        let header = runtime
+            .block_on(Store::header(self, instance))
+            .map_err(|error| QueryError::Header(error.to_string()))?;
+        Ok(header.attributes)
+    }
+}
+
 /// The room. Cheap to clone.
 #[derive(Clone)]
 pub struct QueryRoom {
-    #[expect(dead_code, reason = "the room is furnished in the next commit")]
-    store: Store,
+    index: Arc<dyn Index>,
+    headers: Arc<dyn Headers>,
+    pages: pages::Pages,
 }
 
 impl QueryRoom {
     /// Opens the room over a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self::over(store.index(), Arc::new(store))
     }
 
-    /// Answers one page. Synchronous and bounded; call it on a blocking thread.
+    /// Opens the room over an index and a source of headers.
+    #[must_use]
+    pub fn over(index: Arc<dyn Index>, headers: Arc<dyn Headers>) -> Self {
+        Self {
+            index,
+            headers,
+            pages: pages::Pages::new(),
+        }
+    }
+
+    /// Answers one page. Synchronous and bounded; call it on a blocking thread of a runtime.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub fn find(&self, _query: &Query) -> Result<Answers, QueryError> {
-        unimplemented!()
+    pub fn find(&self, query: &Query) -> Result<Answers, QueryError> {
+        if !plan::natural_order_left_out(&query.order).is_empty() {
+            return order::find_sorted(self, query);
+        }
+        let mut search = self.search(query)?;
+        match self.pages.place(query) {
+            Some(place) => search.begin_after(place, query.offset),
+            None => search.skip(query.offset)?,
+        }
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let answers = search.page(limit)?;
+        let place = search.place();
+        let remaining = if answers.len() < limit {
+            Some(0)
+        } else {
+            search.remaining()?
+        };
+        if remaining != Some(0) {
+            self.pages.remember(query, answers.len(), place);
+        }
+        Ok(Answers {
+            answers,
+            remaining,
+            ignored: search.ignored().to_vec(),
+        })
+    }
+
+    /// Begins a search that is taken page by page, however many answers there are: `offset`, `limit` and `order` of the
+    /// query are left to the caller. Synchronous; use it on a blocking thread of a runtime.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn search(&self, query: &Query) -> Result<Search, QueryError> {
+        Search::new(
+            Arc::clone(&self.index),
+            Arc::clone(&self.headers),
+            plan::Plan::new(query)?,
+        )
     }
 }
+
+#[cfg(test)]
+mod tests;

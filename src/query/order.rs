@@ -1,0 +1,105 @@
+//! Answers in an order of the asker's choice: all matches are gathered, sorted, and cut to the page.
+
+use std::cmp::Ordering;
+
+use filmroom_storage::model::{Attributes, Tag};
+
+use crate::dataset::fold;
+
+use super::{Answer, Answers, Direction, Include, OrderBy, Query, QueryError, QueryRoom};
+
+/// More matches are not sorted: each costs about a kilobyte while they are.
+const SORTED_MAX: usize = 20_000;
+const GATHERED_AT_A_TIME: usize = 1_000;
+
+/// What answers are compared by.
+#[derive(Debug, PartialEq)]
+enum SortValue {
+    Number(f64),
+    Text(String),
+    Missing,
+}
+
+pub(super) fn find_sorted(room: &QueryRoom, query: &Query) -> Result<Answers, QueryError> {
+    // The attributes to compare must stand in the answers.
+    let mut asked = query.clone();
+    if let Include::Listed(tags) | Include::Exactly(tags) = &mut asked.include {
+        tags.extend(query.order.iter().map(|order| order.tag));
+    }
+    let mut search = room.search(&asked)?;
+    let mut found: Vec<(Vec<SortValue>, Answer)> = Vec::new();
+    loop {
+        let page = search.page(GATHERED_AT_A_TIME)?;
+        let ended = page.len() < GATHERED_AT_A_TIME;
+        found.extend(
+            page.into_iter()
+                .map(|answer| (sort_values(&answer.attributes, &query.order), answer)),
+        );
+        if found.len() > SORTED_MAX {
+            return Err(QueryError::TooBroad(format!(
+                "more than {SORTED_MAX} answers would have to be sorted: ask for fewer, or leave the order to the archive"
+            )));
+        }
+        if ended {
+            break;
+        }
+    }
+    // Stable: equals stay in the order of the index.
+    found.sort_by(|(one, _), (two, _)| compare(one, two, &query.order));
+    let total = found.len() as u64;
+    let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let answers: Vec<Answer> = found
+        .into_iter()
+        .skip(offset)
+        .take(limit)
+        .map(|(_, answer)| answer)
+        .collect();
+    let remaining = total.saturating_sub(query.offset).saturating_sub(answers.len() as u64);
+    Ok(Answers {
+        answers,
+        remaining: Some(remaining),
+        ignored: search.ignored().to_vec(),
+    })
+}
+
+fn sort_values(attributes: &Attributes, order: &[OrderBy]) -> Vec<SortValue> {
+    order.iter().map(|order| sort_value(attributes, order.tag)).collect()
+}
+
+fn sort_value(attributes: &Attributes, tag: Tag) -> SortValue {
+    let Some(element) = attributes.get(tag).filter(|element| !element.value.is_empty()) else {
+        return SortValue::Missing;
+    };
+    match (&element.vr, element.value) {
+        (b"US", [a, b, ..]) => SortValue::Number(u16::from_le_bytes([*a, *b]).into()),
+        (b"UL", [a, b, c, d, ..]) => SortValue::Number(u32::from_le_bytes([*a, *b, *c, *d]).into()),
+        (b"IS" | b"DS", _) => match element.text().split('\\').next().unwrap_or_default().trim().parse() {
+            Ok(number) => SortValue::Number(number),
+            Err(_) => SortValue::Missing,
+        },
+        _ => SortValue::Text(fold(element.text())),
+    }
+}
+
+fn compare(one: &[SortValue], two: &[SortValue], order: &[OrderBy]) -> Ordering {
+    for ((one, two), order) in one.iter().zip(two).zip(order) {
+        let ordering = match (one, two) {
+            (SortValue::Missing, SortValue::Missing) => Ordering::Equal,
+            (SortValue::Missing, _) => return Ordering::Greater,
+            (_, SortValue::Missing) => return Ordering::Less,
+            (SortValue::Number(one), SortValue::Number(two)) => one.total_cmp(two),
+            (SortValue::Text(one), SortValue::Text(two)) => one.cmp(two),
+            (SortValue::Number(_), SortValue::Text(_)) => Ordering::Less,
+            (SortValue::Text(_), SortValue::Number(_)) => Ordering::Greater,
+        };
+        let ordering = match order.direction {
+            Direction::Ascending => ordering,
+            Direction::Descending => ordering.reverse(),
+        };
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+    Ordering::Equal
+}
