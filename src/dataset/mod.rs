@@ -66,3 +66,6 @@ pub enum DataSetError {
 pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.298163519487120946812310498105377519233";
 /// (0002,0013), at most 16 characters.
 pub const IMPLEMENTATION_VERSION_NAME: &str = "FILMROOM_0_1";
+
+#[cfg(test)]
+mod tests;

@@ -101,12 +101,7 @@ fn reads_and_writes_the_standards_examples() {
 #[test]
 fn splits_only_at_real_delimiters() {
     // 0x5C as a trail byte of GBK and inside JIS X 0208.
-    check(
-        "GBK",
-        b"\x81\x5c\\A",
-        Shape::Texts,
-        "乗\\A".replace('乗', "乗").as_str(),
-    );
+    check("GBK", b"\x81\x5c\\A", Shape::Texts, "乗\\A");
 }
 
 #[track_caller]
@@ -177,6 +172,8 @@ const TERMS: [&str; 9] = [
 ];
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn decodes_anything_to_utf8(bytes: Vec<u8>, place in 0..TERMS.len(), escapes: Vec<bool>) {
         let mut bytes = bytes;

@@ -1,125 +1,30 @@
-//! From any encoding into normal form.
+//! Writing normal form, a token at a time.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use filmroom_storage::{
-    model::{Attributes, BulkValue, Elements, Tag, has_long_length},
-    source::ReadAt,
-};
+use filmroom_storage::model::{BulkValue, Elements, Tag, has_long_length};
 
 use super::{
-    DataSetError,
-    builder::{push_element, push_tag},
-    charset::{Decoder, Fidelity},
-    dictionary::{self, Entry},
-    items::items,
-    scan::{Fragment, Place, Scanner, Token},
-    transfer_syntax::{Encoding, is_deflated_uid},
-    vr::{self, Shape, Vr},
+    super::{
+        DataSetError,
+        builder::{push_element, push_tag},
+        charset::{Decoder, Fidelity},
+        dictionary::{self, Entry},
+        scan::{Place, Scanner},
+        vr::{self, Shape, Vr},
+    },
+    Keep, PixelPlace, SPECIFIC_CHARACTER_SET, push_swapped, with_character_set,
 };
 
-const SPECIFIC_CHARACTER_SET: Tag = 0x0008_0005;
 const PIXEL_REPRESENTATION: Tag = 0x0028_0103;
 const LUT_DESCRIPTOR: Tag = 0x0028_3002;
 const LUT_DATA: Tag = 0x0028_3006;
 const TRAILING_PADDING: Tag = 0xFFFC_FFFC;
 const PIXEL_DATA: Tag = 0x7FE0_0010;
 
-/// A header longer than this is refused; those of the largest multi-frame instances have some ten megabytes.
-const HEADER_MAX_BYTES: usize = 192 << 20;
 /// More left-out values than this are refused.
-const BULK_VALUES_MAX: usize = 1 << 18;
-
-/// Which values are left out of the normal form.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
-    /// Binary values (OB, OD, OF, OL, OV, OW, UN) up to this length stay.
-    pub(crate) binary_max_bytes: u64,
-    /// Any value up to this length stays.
-    pub(crate) value_max_bytes: u64,
-    /// Whether pixel data may stay.
-    pub(crate) pixel_data: bool,
-    /// Whether groups 0000 and 0002 stay, which have no place in the data set of an instance.
-    pub(crate) command_and_meta: bool,
-}
-
-impl Keep {
-    /// For headers.
-    pub(crate) const HEADER: Self = Self {
-        binary_max_bytes: 1024,
-        value_max_bytes: 64 << 10,
-        pixel_data: false,
-        command_and_meta: false,
-    };
-    /// For small data sets, of which nothing is left out.
-    pub(crate) const ALL: Self = Self {
-        binary_max_bytes: u64::MAX,
-        value_max_bytes: u64::MAX,
-        pixel_data: true,
-        command_and_meta: true,
-    };
-}
-
-/// A data set in normal form, and what was found on the way.
-pub(crate) struct Normal<'a> {
-    pub(crate) attributes: Attributes,
-    pub(crate) bulk: Vec<BulkValue>,
-    /// The pixel data of the data set itself.
-    pub(crate) pixel_data: Option<PixelPlace>,
-    /// The scanner, at its end: for its quirks and to look at fragments again.
-    pub(crate) scanner: Scanner<'a>,
-}
-
-/// Where the pixel data lie, before frames are looked for.
-pub(crate) struct PixelPlace {
-    pub(crate) place: Place,
-    /// The Basic Offset Table's item first; `None` for native pixel data.
-    pub(crate) fragments: Option<Vec<Fragment>>,
-}
-
-/// Reads a data set into normal form.
-pub(crate) fn normalize<'a>(
-    source: &'a dyn ReadAt,
-    transfer_syntax: &str,
-    keep: Keep,
-) -> Result<Normal<'a>, DataSetError> {
-    let encoding = Encoding::of(transfer_syntax);
-    let mut scanner = Scanner::new(source, encoding, is_deflated_uid(transfer_syntax))?;
-    let mut writer = Writer::new(keep);
-    loop {
-        match scanner.next()? {
-            Token::Value(place) => writer.value(&mut scanner, &place)?,
-            Token::Fragments(place) => writer.fragments(&mut scanner, &place)?,
-            Token::SequenceStart(tag) => writer.start_sequence(tag),
-            Token::ItemStart => writer.start_item(),
-            Token::ItemEnd => writer.end_item(),
-            Token::SequenceEnd => writer.end_sequence(),
-            Token::End => break,
-        }
-        if writer.out.len() > HEADER_MAX_BYTES {
-            return Err(DataSetError::Limit("192 MiB of elements beside bulk data"));
-        }
-    }
-    if writer.wrong_character_set {
-        scanner
-            .quirks
-            .note_whole("text in another character set than (0008,0005) says");
-    }
-    if writer.unknown_character_set {
-        scanner.quirks.note_whole("unknown character set in (0008,0005)");
-    }
-    if writer.unordered {
-        scanner.quirks.note_whole("elements out of order or twice");
-        writer.drop_replaced_bulk();
-    }
-    Ok(Normal {
-        attributes: Attributes::from_normal_form(writer.finish_bytes()),
-        bulk: writer.bulk,
-        pixel_data: writer.pixel_data,
-        scanner,
-    })
-}
+const BULK_VALUES_MAX: usize = 1 << 16;
 
 /// A list of elements being written: the data set or an item.
 struct List {
@@ -158,23 +63,23 @@ struct Sequence {
     dropped: bool,
 }
 
-struct Writer {
+pub(super) struct Writer {
     keep: Keep,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     lists: Vec<List>,
     sequences: Vec<Sequence>,
     decoder: Decoder,
-    bulk: Vec<BulkValue>,
-    pixel_data: Option<PixelPlace>,
+    pub(super) bulk: Vec<BulkValue>,
+    pub(super) pixel_data: Option<PixelPlace>,
     has_character_set: bool,
     beyond_ascii: bool,
-    wrong_character_set: bool,
-    unknown_character_set: bool,
-    unordered: bool,
+    pub(super) wrong_character_set: bool,
+    pub(super) unknown_character_set: bool,
+    pub(super) unordered: bool,
 }
 
 impl Writer {
-    fn new(keep: Keep) -> Self {
+    pub(super) fn new(keep: Keep) -> Self {
         Self {
             keep,
             out: Vec::with_capacity(8 << 10),
@@ -203,7 +108,7 @@ impl Writer {
         }
     }
 
-    fn value(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
+    pub(super) fn value(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
         let tag = place.tag;
         if tag & 0xFFFF == 0 || tag == TRAILING_PADDING {
             return Ok(());
@@ -376,7 +281,7 @@ impl Writer {
 
     fn leave_out(&mut self, place: &Place, vr: Vr, encapsulated: bool) -> Result<(), DataSetError> {
         if self.bulk.len() >= BULK_VALUES_MAX {
-            return Err(DataSetError::Limit("262 144 values of bulk data"));
+            return Err(DataSetError::Limit("65 536 values of bulk data"));
         }
         push_element(&mut self.out, place.tag, vr, &[]);
         let mut path = String::with_capacity(8 + 12 * self.sequences.len());
@@ -394,7 +299,7 @@ impl Writer {
         Ok(())
     }
 
-    fn fragments(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
+    pub(super) fn fragments(&mut self, scanner: &mut Scanner<'_>, place: &Place) -> Result<(), DataSetError> {
         let fragments = std::mem::take(&mut scanner.fragments);
         let vr = if place.tag == PIXEL_DATA && &place.vr != b"OB" {
             *b"OB"
@@ -412,7 +317,7 @@ impl Writer {
         self.leave_out(&place, vr, true)
     }
 
-    fn start_sequence(&mut self, tag: Tag) {
+    pub(super) fn start_sequence(&mut self, tag: Tag) {
         let dropped = self.sequences.last().is_some_and(|outer| outer.dropped)
             || (tag < 0x0004_0000 && self.sequences.is_empty() && !self.keep.command_and_meta);
         if !dropped {
@@ -427,7 +332,7 @@ impl Writer {
         });
     }
 
-    fn start_item(&mut self) {
+    pub(super) fn start_item(&mut self) {
         if let Some(sequence) = self.sequences.last_mut() {
             sequence.items += 1;
         }
@@ -435,7 +340,7 @@ impl Writer {
         self.lists.push(List::new(self.out.len()));
     }
 
-    fn end_item(&mut self) {
+    pub(super) fn end_item(&mut self) {
         if self.lists.len() < 2 {
             return;
         }
@@ -448,7 +353,7 @@ impl Writer {
         }
     }
 
-    fn end_sequence(&mut self) {
+    pub(super) fn end_sequence(&mut self) {
         if let Some(sequence) = self.sequences.pop() {
             if sequence.dropped {
                 self.out.truncate(sequence.start - 12);
@@ -473,7 +378,7 @@ impl Writer {
     }
 
     /// Of left-out values with one path the last stays, as of elements.
-    fn drop_replaced_bulk(&mut self) {
+    pub(super) fn drop_replaced_bulk(&mut self) {
         let last: HashMap<String, u64> = self
             .bulk
             .iter()
@@ -482,7 +387,7 @@ impl Writer {
         self.bulk.retain(|value| last.get(&value.path) == Some(&value.offset));
     }
 
-    fn finish_bytes(&mut self) -> Bytes {
+    pub(super) fn finish_bytes(&mut self) -> Bytes {
         if self.lists.first().is_some_and(|list| list.unordered) {
             self.put_in_order(0);
         }
@@ -492,57 +397,4 @@ impl Writer {
         }
         out.into()
     }
-}
-
-/// Texts beyond ASCII need (0008,0005), also where it was absent or empty.
-fn with_character_set(out: Vec<u8>, present: bool) -> Vec<u8> {
-    let mut elements = Elements::new(&out);
-    let mut place = out.len();
-    let mut consumed = 0;
-    let mut after = None;
-    for element in elements.by_ref() {
-        let length = element.value.len() + if has_long_length(element.vr) { 12 } else { 8 };
-        if element.tag >= SPECIFIC_CHARACTER_SET {
-            place = consumed;
-            after = Some((element.tag == SPECIFIC_CHARACTER_SET, element.value.is_empty(), length));
-            break;
-        }
-        consumed += length;
-    }
-    let skip = match after {
-        Some((true, false, _)) if present => return out,
-        Some((true, true, length)) => length,
-        _ => 0,
-    };
-    let (before, rest) = out.split_at(place.min(out.len()));
-    let mut with = Vec::with_capacity(out.len() + 18);
-    with.extend_from_slice(before);
-    push_element(&mut with, SPECIFIC_CHARACTER_SET, *b"CS", b"ISO_IR 192");
-    with.extend_from_slice(rest.get(skip..).unwrap_or_default());
-    with
-}
-
-/// Appends words with their bytes in reverse.
-pub(crate) fn push_swapped(out: &mut Vec<u8>, value: &[u8], size: usize) {
-    let words = value.chunks_exact(size.max(1));
-    let rest = words.remainder();
-    for word in words {
-        out.extend(word.iter().rev());
-    }
-    out.extend_from_slice(rest);
-}
-
-/// True when an element's value is, or holds, nothing beyond ASCII text. Looks into items without recursion.
-pub(crate) fn is_ascii(attributes: &[u8]) -> bool {
-    let mut waiting = vec![Elements::new(attributes)];
-    while let Some(elements) = waiting.pop() {
-        for element in elements {
-            if &element.vr == b"SQ" {
-                waiting.extend(items(element.value).map(Elements::new));
-            } else if vr::is_text(element.vr) && !element.value.is_ascii() {
-                return false;
-            }
-        }
-    }
-    true
 }
