@@ -4,7 +4,10 @@ use bytes::Bytes;
 use filmroom_storage::model::InstanceRecord;
 use futures_util::{StreamExt, stream};
 
-use super::{Outgoing, Retrieve, RetrieveError, Wanted};
+use super::{
+    Outgoing, Retrieve, RetrieveError, Wanted,
+    reencode::{self, Target},
+};
 
 /// A data set up to this long is read at once: a reader that opens several ahead has their reads under way together.
 const AT_ONCE_MAX_BYTES: u64 = 1 << 20;
@@ -18,7 +21,19 @@ pub(super) async fn data_set(
     match wanted {
         Wanted::AsStored => as_stored(room, instance).await,
         Wanted::OneOf(wanted) if wanted.contains(stored) => as_stored(room, instance).await,
-        Wanted::OneOf(_) => Err(RetrieveError::TransferSyntax(format!("it is stored in {stored}"))),
+        Wanted::OneOf(wanted) => {
+            let mut failed = RetrieveError::TransferSyntax(format!("it is stored in {stored}"));
+            for transfer_syntax in wanted {
+                let Some(target) = Target::of(transfer_syntax) else {
+                    continue;
+                };
+                match reencode::open(room, instance, transfer_syntax, target).await {
+                    Err(error @ (RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_))) => failed = error,
+                    outcome => return outcome,
+                }
+            }
+            Err(failed)
+        }
     }
 }
 

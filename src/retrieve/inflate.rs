@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use filmroom_storage::{
-    model::{InstanceRecord, TransferSyntaxUid},
+    model::InstanceRecord,
     store::{Store, StoreError},
 };
 use futures_util::{
@@ -20,8 +20,6 @@ use tokio::sync::mpsc;
 
 use super::RetrieveError;
 
-/// Deflated Explicit VR Little Endian.
-const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 /// Longer data sets are inflated anew for each range, without being held.
 const HELD_MAX_BYTES: usize = 32 << 20;
 /// All data sets that are held, together.
@@ -30,11 +28,6 @@ const CACHE_MAX_BYTES: u64 = 64 << 20;
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces waiting for a slow reader.
 const PIECES_AHEAD: usize = 2;
-
-/// True for the transfer syntax whose data set is deflated as a whole.
-pub(super) fn is_deflated(transfer_syntax: &TransferSyntaxUid) -> bool {
-    transfer_syntax.as_str() == DEFLATED
-}
 
 /// Inflated data sets by the SHA-256 of their deflated form; `None` for one that is too long to be held.
 pub(super) struct InflatedCache(Cache<[u8; 32], Option<Bytes>>);

@@ -14,11 +14,14 @@ use filmroom_storage::{
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
+use crate::dataset::is_deflated;
+
 mod bulk;
 mod data_set;
 mod fragments;
 mod frame;
 mod inflate;
+mod reencode;
 mod select;
 mod swap;
 mod transcode;
@@ -205,7 +208,7 @@ impl Retrieve {
 
     /// A range of the data set as the index counts it: of the inflated data set for a deflated transfer syntax.
     async fn read(&self, instance: &InstanceRecord, range: Range<u64>) -> Result<Bytes, RetrieveError> {
-        if inflate::is_deflated(&instance.transfer_syntax_uid) {
+        if is_deflated(&instance.transfer_syntax_uid) {
             return self.inflated.read(&self.store, instance, range).await;
         }
         Ok(self.store.read(instance, range).await?)
@@ -213,7 +216,7 @@ impl Retrieve {
 
     /// As [`Retrieve::read`], in pieces.
     fn stream(&self, instance: &InstanceRecord, range: Range<u64>) -> BoxStream<'static, Result<Bytes, RetrieveError>> {
-        if inflate::is_deflated(&instance.transfer_syntax_uid) {
+        if is_deflated(&instance.transfer_syntax_uid) {
             return self.inflated.stream(&self.store, instance, range);
         }
         self.store
