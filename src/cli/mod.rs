@@ -8,6 +8,7 @@ mod http;
 mod import;
 mod logging;
 mod patient_stream;
+mod peer;
 mod runtime;
 mod serve;
 mod server;
@@ -40,6 +41,16 @@ enum Command {
     Import(import::Import),
     /// Run the archive with phantom studies in a temporary folder, to look around
     Demo(demo::Demo),
+    /// Ask a peer whether it answers (C-ECHO)
+    Echo(peer::Echo),
+    /// Search at a peer (C-FIND)
+    Find(peer::Find),
+    /// Have a peer send to another (C-MOVE)
+    Move(peer::MoveTo),
+    /// Fetch from a peer into the data folder (C-GET)
+    Get(peer::Get),
+    /// Send what the data folder holds to a peer (C-STORE)
+    Send(peer::Send),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -73,6 +84,11 @@ impl CommandLine {
             Command::Serve(serve) => serve.run(&self.settings),
             Command::Import(import) => import.run(&self.settings),
             Command::Demo(demo) => demo.run(&self.settings),
+            Command::Echo(echo) => echo.run(&self.settings),
+            Command::Find(find) => find.run(&self.settings),
+            Command::Move(move_to) => move_to.run(&self.settings),
+            Command::Get(get) => get.run(&self.settings),
+            Command::Send(send) => send.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));

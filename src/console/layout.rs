@@ -12,6 +12,8 @@ pub enum Depth {
     Study,
     /// `/studies/{study}/series/{series}`
     Series,
+    /// Nobody knows: links are from the top, which a proxy with a prefix may break.
+    Unknown,
 }
 
 impl Depth {
@@ -21,6 +23,15 @@ impl Depth {
             Self::Top => "",
             Self::Study => "../",
             Self::Series => "../../../",
+            Self::Unknown => "/",
+        }
+    }
+
+    /// The address of the list of studies.
+    pub fn home(self) -> &'static str {
+        match self {
+            Self::Top => ".",
+            other => other.up(),
         }
     }
 }
@@ -43,7 +54,7 @@ pub fn page(title: &str, depth: Depth, main: &Markup) -> Html<String> {
             body {
                 a.skip href="#main" { "Skip to content" }
                 header.top {
-                    a.brand href={ (up) "." } { "Filmroom" }
+                    a.brand href=(depth.home()) { "Filmroom" }
                 }
                 main #main { (main) }
             }

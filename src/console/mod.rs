@@ -47,6 +47,7 @@ pub fn router(query: QueryRoom) -> Router {
         .route("/", get(list::page))
         .route("/studies/{study}", get(study::page))
         .route("/studies/{study}/series/{series}", get(series::page))
+        .fallback(|| async { problem::Problem::NotFound("page", layout::Depth::Unknown) })
         // Pages hold patients' names: no shared cache and no disk may keep them.
         .layer(SetResponseHeaderLayer::overriding(
             header::CACHE_CONTROL,

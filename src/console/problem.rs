@@ -39,7 +39,7 @@ impl IntoResponse for Problem {
                 StatusCode::NOT_FOUND,
                 depth,
                 "Not in the archive",
-                format!("There is no such {what}. It may not have arrived yet."),
+                format!("There is no such {what}."),
             ),
             Self::Search(why) => (StatusCode::BAD_REQUEST, Depth::Top, "This cannot be searched for", why),
             Self::Internal => (
@@ -53,7 +53,7 @@ impl IntoResponse for Problem {
             div.notice role="alert" {
                 h1 { (heading) }
                 p { (text) }
-                p { a href={ (depth.up()) "." } { "All studies" } }
+                p { a href=(depth.home()) { "All studies" } }
             }
         };
         (status, page(heading, depth, &body)).into_response()

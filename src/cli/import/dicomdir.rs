@@ -80,14 +80,7 @@ fn file_ids(bytes: Vec<u8>) -> Result<Vec<Vec<String>>, String> {
         .get(DIRECTORY_RECORDS)
         .ok_or("the media directory has no records")?;
     let mut ids = Vec::new();
-    let mut items = records.value;
-    // Items in normal form have explicit lengths (PS3.5 §7.5).
-    while let Some((head, rest)) = items.split_first_chunk::<8>() {
-        let [.., l0, l1, l2, l3] = *head;
-        let Some((item, rest)) = rest.split_at_checked(u32::from_le_bytes([l0, l1, l2, l3]) as usize) else {
-            break;
-        };
-        items = rest;
+    for item in dataset::items(records.value) {
         let id = Elements::new(item).find(|element| element.tag == REFERENCED_FILE_ID);
         if let Some(id) = id.map(|element| element.text()).filter(|text| !text.is_empty()) {
             ids.push(id.split('\\').map(|component| component.trim().to_owned()).collect());

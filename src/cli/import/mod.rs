@@ -10,6 +10,8 @@ mod tests;
 mod walk;
 mod zip;
 
+pub use self::tally::printable;
+
 use std::{
     fs,
     panic::AssertUnwindSafe,

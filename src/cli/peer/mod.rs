@@ -1,0 +1,177 @@
+//! Commands that talk to another application entity: `echo`, `find`, `move`, `get`, `send`.
+
+mod echo;
+mod find;
+mod get;
+mod move_to;
+mod send;
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use filmroom_storage::model::Attributes;
+
+pub use self::{echo::Echo, find::Find, get::Get, move_to::MoveTo, send::Send};
+use super::failure::{Failure, Status};
+use crate::{
+    config::{Config, Value},
+    dataset::{self, Builder},
+    dimse::{DimseConfig, Peer, QueryModel, scu},
+};
+
+/// (0008,0052).
+const QUERY_RETRIEVE_LEVEL: u32 = 0x0008_0052;
+
+/// Whom a command talks to, and as whom.
+#[derive(Debug, Args)]
+pub struct PeerArgument {
+    /// AE title of a peer in the settings, or AET=HOST:PORT
+    #[arg(value_name = "PEER")]
+    peer: String,
+    /// Our own AE title in this conversation [dicom.ae_title]
+    #[arg(long, value_name = "TITLE")]
+    calling: Option<String>,
+}
+
+impl PeerArgument {
+    fn resolve(&self, config: &Config) -> Result<(Peer, Arc<DimseConfig>), Failure> {
+        let wrong = |why: String| {
+            Failure::new(
+                Status::Usage,
+                why,
+                "name a peer of the settings, or write AET=HOST:PORT",
+            )
+        };
+        let mut dimse = config.dimse();
+        if let Some(calling) = &self.calling {
+            dimse.ae_title = Value::from_text(calling).map_err(wrong)?;
+        }
+        let peer = match dimse.peer(&self.peer) {
+            Some(peer) => peer.clone(),
+            None if self.peer.contains('=') => Peer::from_text(&self.peer).map_err(wrong)?,
+            None => {
+                let known: Vec<&str> = dimse.peers.iter().map(|peer| peer.ae_title.as_str()).collect();
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(wrong(format!(
+                    "the settings name no peer {} (they name: {known})",
+                    self.peer
+                )));
+            }
+        };
+        Ok((peer, Arc::new(dimse)))
+    }
+}
+
+/// A query/retrieve information model (PS3.4 §C.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Model {
+    /// Patient Root
+    Patient,
+    /// Study Root
+    Study,
+}
+
+impl From<Model> for QueryModel {
+    fn from(model: Model) -> Self {
+        match model {
+            Model::Patient => Self::PatientRoot,
+            Model::Study => Self::StudyRoot,
+        }
+    }
+}
+
+/// A query/retrieve level (PS3.4 §C.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// One answer a patient
+    Patient,
+    /// One answer a study
+    Study,
+    /// One answer a series
+    Series,
+    /// One answer an instance
+    Image,
+}
+
+/// What is asked for.
+#[derive(Debug, Args)]
+pub struct Identifier {
+    /// Query/retrieve level
+    #[arg(long, value_enum, default_value_t = Level::Study)]
+    level: Level,
+    /// Information model
+    #[arg(long, value_enum, default_value_t = Model::Study)]
+    model: Model,
+    /// Attributes by keyword or tag: `PatientName=DOE*`, `StudyDate=20260101-`, `0020000D=1.2.3`
+    #[arg(value_name = "KEY=VALUE")]
+    keys: Vec<String>,
+}
+
+impl Identifier {
+    fn build(&self, and_return: &[u32]) -> Result<Attributes, Failure> {
+        if self.level == Level::Patient && self.model == Model::Study {
+            return Err(Failure::new(
+                Status::Usage,
+                "the Study Root model has no patient level",
+                "add --model patient",
+            ));
+        }
+        let mut identifier = Builder::new();
+        for tag in and_return {
+            identifier.empty(*tag);
+        }
+        let level = match self.level {
+            Level::Patient => "PATIENT",
+            Level::Study => "STUDY",
+            Level::Series => "SERIES",
+            Level::Image => "IMAGE",
+        };
+        identifier.text(QUERY_RETRIEVE_LEVEL, level);
+        for key in &self.keys {
+            let (name, value) = key.split_once('=').unwrap_or((key, ""));
+            let Some((tag, _)) = dataset::attribute_by_name(name) else {
+                return Err(Failure::new(
+                    Status::Usage,
+                    format!("{name} is no attribute"),
+                    "write its keyword (PatientID) or its tag (00100020)",
+                ));
+            };
+            match value {
+                "" => identifier.empty(tag),
+                value => identifier.text(tag, value),
+            };
+        }
+        Ok(identifier.build())
+    }
+}
+
+/// An operation that did not come to a status.
+fn failed(peer: &Peer, error: &scu::ScuError) -> Failure {
+    let address = format!("{} at {}:{}", peer.ae_title, peer.host, peer.port);
+    let advice = match error {
+        scu::ScuError::Association(_) => {
+            "is it running, is the port right, and does it know our AE title (--calling) and address?"
+        }
+        scu::ScuError::NotOffered(_) => "its conformance statement says what it offers",
+        scu::ScuError::DataSet(_) => "what it sent, or what it was to be sent, is no data set",
+        scu::ScuError::Retrieve(_) => "`filmroom serve` shows what the archive holds",
+    };
+    Failure::new(Status::Unavailable, format!("{address}: {error}"), advice)
+}
+
+/// An operation that the peer ended with a failure.
+fn refused(peer: &Peer, ended: &scu::Ended) -> Failure {
+    let comment = match ended.error_comment.as_str() {
+        "" => String::new(),
+        comment => format!(": {comment}"),
+    };
+    Failure::new(
+        Status::Unavailable,
+        format!("{} answered with status {}{comment}", peer.ae_title, ended.status),
+        "PS3.4 and PS3.7 Annex C say what the status means; the peer's log says why",
+    )
+}
