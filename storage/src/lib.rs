@@ -10,6 +10,7 @@ pub mod index;
 mod intake;
 pub mod metrics;
 pub mod model;
+pub mod objects;
 mod packs;
 pub mod source;
 pub mod store;

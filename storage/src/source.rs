@@ -19,6 +19,11 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes>;
+
+    /// The local file that holds these bytes and where they begin in it, for copies that the system makes by itself.
+    fn as_file(&self) -> Option<(&File, u64)> {
+        None
+    }
 }
 
 impl ReadAt for Bytes {
@@ -63,5 +68,9 @@ impl ReadAt for FileSection {
         self.file
             .read_exact_at(&mut buffer, self.offset.saturating_add(offset))?;
         Ok(buffer.into())
+    }
+
+    fn as_file(&self) -> Option<(&File, u64)> {
+        Some((&self.file, self.offset))
     }
 }

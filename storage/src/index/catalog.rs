@@ -19,6 +19,7 @@ use crate::model::{
     TransferSyntaxUid, UidError,
 };
 
+pub(super) const INSTANCE_NUMBER: u32 = 0x0020_0013;
 /// The series whose UIDs are kept at hand for reading.
 const SERIES_AT_HAND: usize = 4096;
 
@@ -27,6 +28,26 @@ pub struct Catalog {
     pub(super) engine: Arc<dyn Engine>,
     interned: RwLock<Interned>,
     series_uids: RwLock<HashMap<SeriesId, (StudyInstanceUid, SeriesInstanceUid)>>,
+}
+
+/// A row of an instance.
+pub(super) struct FoundRow {
+    pub(super) series: SeriesId,
+    pub(super) key: Vec<u8>,
+    pub(super) row: Vec<u8>,
+}
+
+/// The place of an instance in its series: instance number, then SOP Instance UID.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstancePlace(Vec<u8>);
+
+impl InstancePlace {
+    /// The place of an instance.
+    #[must_use]
+    pub fn of(instance: &InstanceRecord) -> Self {
+        let number = keys::ascending(instance.attributes.text(INSTANCE_NUMBER));
+        Self(keys::instance_place(number, instance.sop_instance_uid.as_str()))
+    }
 }
 
 #[derive(Default)]
@@ -156,7 +177,7 @@ impl Catalog {
             number_of_series: counts.series,
             number_of_instances: counts.instances,
             length: counts.length,
-            first_received_at: row.first_received_at,
+            first_received_at: counts.first_received_at,
             last_received_at: counts.last_received_at,
         })
     }
@@ -174,7 +195,7 @@ impl Catalog {
             attributes: row.attributes,
             number_of_instances: counts.instances,
             length: counts.length,
-            first_received_at: row.first_received_at,
+            first_received_at: counts.first_received_at,
             last_received_at: counts.last_received_at,
         })
     }
@@ -193,6 +214,25 @@ impl Catalog {
         }
         at_hand.insert(id, uids.clone());
         Ok(uids)
+    }
+
+    /// Brings all that was written to stable storage.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`].
+    pub fn flush(&self) -> Result<(), IndexError> {
+        self.engine.flush()
+    }
+
+    /// The number of the next pack of a series.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] when the series is not there.
+    pub fn next_pack(&self, study: &StudyInstanceUid, series: &SeriesInstanceUid) -> Result<u64, IndexError> {
+        let (_, row) = self
+            .find_series(study, series)?
+            .ok_or_else(|| IndexError::Damaged(format!("series {series} is not in the index")))?;
+        Ok(self.series_counts(row.id)?.next_pack)
     }
 
     /// Number of a series, its row, and the number of (0020,0011) in its key.
@@ -214,10 +254,7 @@ impl Catalog {
     }
 
     /// Key and row of an instance.
-    pub(super) fn instance_row(
-        &self,
-        sop: &SopInstanceUid,
-    ) -> Result<Option<(SeriesId, Vec<u8>, Vec<u8>)>, IndexError> {
+    pub(super) fn instance_row(&self, sop: &SopInstanceUid) -> Result<Option<FoundRow>, IndexError> {
         let Some(place) = self.engine.get(&keys::by_uid(keys::SOP_INSTANCE, sop.as_str()))? else {
             return Ok(None);
         };
@@ -227,7 +264,7 @@ impl Catalog {
         let key = keys::instance(series, &keys::instance_place(number, sop.as_str()));
         let row = self.engine.get(&key)?;
         let row = row.ok_or_else(|| IndexError::Damaged(format!("instance {sop} has no row")))?;
-        Ok(Some((series, key, row)))
+        Ok(Some(FoundRow { series, key, row }))
     }
 
     pub(super) fn instance_record(

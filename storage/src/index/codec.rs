@@ -53,10 +53,6 @@ impl Encoder {
         self.counted(text.as_bytes())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
     }

@@ -9,12 +9,14 @@ pub(crate) mod codec;
 pub mod engine;
 mod instance_row;
 mod keys;
+#[cfg(test)]
+mod model_test;
 mod read;
 mod rows;
 mod write;
 
 pub use self::{
-    catalog::Catalog,
+    catalog::{Catalog, InstancePlace},
     rows::{PackRow, Position},
     write::{Addition, CatalogWriter, Settled},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Index, IndexError, InstanceCursor, StudyCursor, StudySelector, Totals,
-    catalog::Catalog,
+    catalog::{Catalog, FoundRow},
     codec::{Decoder, Undecodable},
     keys,
     rows::{SeriesRow, decode_keys},
@@ -155,7 +155,7 @@ impl Index for Catalog {
     }
 
     fn instance(&self, sop_instance: &SopInstanceUid) -> Result<Option<InstanceRecord>, IndexError> {
-        let Some((id, _, row)) = self.instance_row(sop_instance)? else {
+        let Some(FoundRow { series: id, row, .. }) = self.instance_row(sop_instance)? else {
             return Ok(None);
         };
         let (study, series) = self.uids_of_series(id)?;
@@ -225,12 +225,9 @@ impl Catalog {
         self.scan_prefix(&keys::text_beginning(keys::NAME, prefix), &[], &mut |key, _| {
             let place = keys::place_of_text_key(key).unwrap_or_default();
             if place > after {
-                if places.len() < limit {
-                    places.insert(place.to_vec());
-                } else if places.last().is_some_and(|last: &Vec<u8>| place < last.as_slice()) {
-                    if places.insert(place.to_vec()) {
-                        places.pop_last();
-                    }
+                places.insert(place.to_vec());
+                if places.len() > limit {
+                    places.pop_last();
                 }
             }
             ControlFlow::Continue(())

@@ -117,7 +117,6 @@ pub(crate) fn decode_keys(row: &mut Decoder<'_>) -> Result<StudyKeys, Undecodabl
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StudyRow {
     pub(crate) id: u32,
-    pub(crate) first_received_at: OffsetDateTime,
     pub(crate) keys: StudyKeys,
     pub(crate) attributes: Attributes,
 }
@@ -126,7 +125,6 @@ impl StudyRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Encoder::with_capacity(128 + self.attributes.as_bytes().len());
         row.number(self.id.into());
-        encode_time(&mut row, self.first_received_at);
         encode_keys(&mut row, &self.keys);
         row.raw(self.attributes.as_bytes());
         row.finish()
@@ -136,7 +134,6 @@ impl StudyRow {
         let mut row = Decoder::new(bytes, "a study");
         Ok(Self {
             id: row.number_u32()?,
-            first_received_at: decode_time(&mut row)?,
             keys: decode_keys(&mut row)?,
             attributes: attributes(row.rest()),
         })
@@ -150,6 +147,7 @@ pub(crate) fn attributes(bytes: &[u8]) -> Attributes {
 /// What changes with every instance of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StudyCounts {
+    pub(crate) first_received_at: OffsetDateTime,
     pub(crate) last_received_at: OffsetDateTime,
     pub(crate) series: u64,
     pub(crate) instances: u64,
@@ -161,8 +159,16 @@ pub(crate) struct StudyCounts {
 }
 
 impl StudyCounts {
+    pub(crate) fn count(&mut self, length: u64, received_at: OffsetDateTime) {
+        self.instances += 1;
+        self.length += length;
+        self.first_received_at = self.first_received_at.min(received_at);
+        self.last_received_at = self.last_received_at.max(received_at);
+    }
+
     pub(crate) fn new(now: OffsetDateTime) -> Self {
         Self {
+            first_received_at: now,
             last_received_at: now,
             series: 0,
             instances: 0,
@@ -174,6 +180,7 @@ impl StudyCounts {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Encoder::with_capacity(48);
+        encode_time(&mut row, self.first_received_at);
         encode_time(&mut row, self.last_received_at);
         row.number(self.series).number(self.instances).number(self.length);
         row.number(self.modalities.len() as u64);
@@ -188,6 +195,7 @@ impl StudyCounts {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let mut row = Decoder::new(bytes, "the counts of a study");
+        let first_received_at = decode_time(&mut row)?;
         let last_received_at = decode_time(&mut row)?;
         let (series, instances, length) = (row.number()?, row.number()?, row.number()?);
         let mut modalities = Vec::new();
@@ -199,6 +207,7 @@ impl StudyCounts {
             sop_classes.push(row.number_u32()?);
         }
         Ok(Self {
+            first_received_at,
             last_received_at,
             series,
             instances,
@@ -213,7 +222,6 @@ impl StudyCounts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeriesRow {
     pub(crate) id: u32,
-    pub(crate) first_received_at: OffsetDateTime,
     pub(crate) attributes: Attributes,
 }
 
@@ -221,7 +229,6 @@ impl SeriesRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Encoder::with_capacity(16 + self.attributes.as_bytes().len());
         row.number(self.id.into());
-        encode_time(&mut row, self.first_received_at);
         row.raw(self.attributes.as_bytes());
         row.finish()
     }
@@ -230,7 +237,6 @@ impl SeriesRow {
         let mut row = Decoder::new(bytes, "a series");
         Ok(Self {
             id: row.number_u32()?,
-            first_received_at: decode_time(&mut row)?,
             attributes: attributes(row.rest()),
         })
     }
@@ -239,6 +245,7 @@ impl SeriesRow {
 /// What changes with every instance of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SeriesCounts {
+    pub(crate) first_received_at: OffsetDateTime,
     pub(crate) last_received_at: OffsetDateTime,
     pub(crate) instances: u64,
     pub(crate) length: u64,
@@ -247,8 +254,16 @@ pub(crate) struct SeriesCounts {
 }
 
 impl SeriesCounts {
+    pub(crate) fn count(&mut self, length: u64, received_at: OffsetDateTime) {
+        self.instances += 1;
+        self.length += length;
+        self.first_received_at = self.first_received_at.min(received_at);
+        self.last_received_at = self.last_received_at.max(received_at);
+    }
+
     pub(crate) fn new(now: OffsetDateTime) -> Self {
         Self {
+            first_received_at: now,
             last_received_at: now,
             instances: 0,
             length: 0,
@@ -258,6 +273,7 @@ impl SeriesCounts {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut row = Encoder::with_capacity(24);
+        encode_time(&mut row, self.first_received_at);
         encode_time(&mut row, self.last_received_at);
         row.number(self.instances).number(self.length).number(self.next_pack);
         row.finish()
@@ -266,6 +282,7 @@ impl SeriesCounts {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
         let mut row = Decoder::new(bytes, "the counts of a series");
         Ok(Self {
+            first_received_at: decode_time(&mut row)?,
             last_received_at: decode_time(&mut row)?,
             instances: row.number()?,
             length: row.number()?,

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{
     IndexError,
-    catalog::Catalog,
+    catalog::{Catalog, FoundRow, INSTANCE_NUMBER},
     codec::Encoder,
     engine::Batch,
     instance_row::{self, InstanceRow},
@@ -22,7 +22,6 @@ use crate::model::{Description, InstanceRecord, Location, SeriesInstanceUid, Sop
 const AT_HAND: usize = 4096;
 
 const MODALITY: u32 = 0x0008_0060;
-const INSTANCE_NUMBER: u32 = 0x0020_0013;
 const SERIES_NUMBER: u32 = 0x0020_0011;
 
 /// An instance to be indexed.
@@ -108,6 +107,15 @@ impl CatalogWriter {
         self.state.generation
     }
 
+    /// Counts on from `generation` at least: an index that was made anew stands for all that the one before had reached.
+    ///
+    /// # Errors
+    /// [`IndexError`]: nothing was written.
+    pub fn raise_generation(&mut self, generation: u64) -> Result<(), IndexError> {
+        self.state.generation = self.state.generation.max(generation);
+        self.apply(Batch::default())
+    }
+
     /// Adds instances that are not there yet, each SOP Instance UID once, and moves the checkpoint.
     /// Returns their records in the same order.
     ///
@@ -179,12 +187,8 @@ impl CatalogWriter {
             study.counts.series += 1;
             self.state.totals.series += 1;
         }
-        series.counts.instances += 1;
-        series.counts.length += addition.length;
-        series.counts.last_received_at = series.counts.last_received_at.max(received_at);
-        study.counts.instances += 1;
-        study.counts.length += addition.length;
-        study.counts.last_received_at = study.counts.last_received_at.max(received_at);
+        series.counts.count(addition.length, received_at);
+        study.counts.count(addition.length, received_at);
         self.state.totals.instances += 1;
         self.state.totals.length += addition.length;
         if !study.counts.sop_classes.contains(&sop_class) {
@@ -281,7 +285,6 @@ impl CatalogWriter {
         self.state.totals.studies += 1;
         let row = StudyRow {
             id,
-            first_received_at: now,
             keys: study_keys.clone(),
             attributes: description.study.clone(),
         };
@@ -329,7 +332,6 @@ impl CatalogWriter {
                 let series_uid = key.1.as_str();
                 let row = SeriesRow {
                     id,
-                    first_received_at: now,
                     attributes: attributes.clone(),
                 };
                 batch.put(keys::series(study_id, number, series_uid), row.encode());
@@ -371,7 +373,9 @@ impl CatalogWriter {
         let mut left_alone = Vec::new();
         for (sop, from, offset) in &settled.members {
             match self.catalog.instance_row(sop)? {
-                Some((id, key, row)) if id == series.id && instance_row::location_of(&row)? == *from => {
+                Some(FoundRow { series: id, key, row })
+                    if id == series.id && instance_row::location_of(&row)? == *from =>
+                {
                     let location = Location::Pack {
                         pack: settled.pack,
                         offset: *offset,

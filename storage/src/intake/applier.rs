@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
 use tokio::sync::oneshot;
 
 use super::{
-    Waiting, WaitingEntry,
+    Shelf, Waiting, WaitingEntry,
     committer::{InFlight, Pending},
 };
 use crate::{
@@ -38,6 +38,7 @@ pub(super) struct Applier {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) writer: Arc<Mutex<CatalogWriter>>,
     pub(super) waiting: Arc<Mutex<Waiting>>,
+    pub(super) shelf: Arc<Shelf>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -78,6 +79,10 @@ impl Applier {
         match added {
             Ok(records) => {
                 self.counters.stored(&records);
+                for addition in additions {
+                    self.shelf
+                        .put(addition.description.sop_instance_uid, addition.description.header);
+                }
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for (record, (entry, _)) in records.iter().zip(&others) {
                     let series = (record.study_instance_uid.clone(), record.series_instance_uid.clone());

@@ -91,10 +91,6 @@ impl Budget {
 }
 
 impl Buffer {
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Appends; false, and unchanged, when the budget does not allow it.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> bool {
         let needed = self.bytes.len() + bytes.len();
@@ -136,7 +132,7 @@ mod tests {
         assert!(budget.buffer(600).is_none());
         assert!(first.append(&[1; 600]));
         assert!(!first.append(&[1; 500]), "growing beyond the budget is refused");
-        assert_eq!(first.len(), 600);
+        assert_eq!(first.as_ref().len(), 600);
         drop(first);
         assert_eq!(budget.held(), 0);
         assert!(budget.buffer(600).is_some());
@@ -149,6 +145,6 @@ mod tests {
         first.append(&[1; 10]);
         drop(first);
         let second = budget.buffer(90_000).unwrap();
-        assert_eq!((second.len(), budget.held()), (0, 100_000));
+        assert_eq!((second.as_ref().len(), budget.held()), (0, 100_000));
     }
 }

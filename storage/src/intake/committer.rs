@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Waiting,
+    Shelf, Waiting,
     applier::{self, Applier, Batch, Indexed},
     entry::Entry,
     incoming::{Body, Sealed, from_io},
@@ -89,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) writer: Arc<Mutex<CatalogWriter>>,
     pub(crate) waiting: Arc<Mutex<Waiting>>,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) space: Arc<Space>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -103,6 +104,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, Vec<JoinHa
         in_flight: Arc::clone(&in_flight),
         writer: parts.writer,
         waiting: Arc::clone(&parts.waiting),
+        shelf: parts.shelf,
         counters: Arc::clone(&parts.counters),
     };
     let committer = Committer {

@@ -47,6 +47,7 @@ impl Log {
         segment_max_bytes: u64,
         next_number: u64,
     ) -> Self {
+        segments.set_open(next_number);
         Self {
             medium,
             segments,
@@ -124,11 +125,6 @@ impl Log {
         Ok(end)
     }
 
-    /// The segment that is written to, if there is one.
-    pub(crate) fn current_number(&self) -> Option<u64> {
-        self.current.as_ref().map(|current| current.segment.number)
-    }
-
     fn current(&mut self) -> io::Result<&mut Current> {
         if self.current.is_none() {
             let number = self.next_number;
@@ -136,6 +132,7 @@ impl Log {
             self.next_number += 1;
             let segment = Segment::begin(number, self.medium.create(number)?)?;
             let segment = self.segments.insert(segment);
+            self.segments.set_open(number);
             self.current = Some(Current {
                 segment,
                 written: SEGMENT_HEAD_BYTES,

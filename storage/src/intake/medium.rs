@@ -19,6 +19,10 @@ pub(crate) trait MediumFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn set_len(&self, length: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
+    /// The file itself, where it is one of the local disk.
+    fn as_file(&self) -> Option<&File> {
+        None
+    }
 }
 
 /// The folder of the segments.
@@ -29,8 +33,6 @@ pub(crate) trait Medium: Send + Sync {
     fn remove(&self, number: u64) -> io::Result<()>;
     /// Numbers of all segments, ascending.
     fn list(&self) -> io::Result<Vec<u64>>;
-    /// Bytes that can still be written.
-    fn free_bytes(&self) -> io::Result<u64>;
 }
 
 /// A folder of the local disk.
@@ -85,10 +87,6 @@ impl Medium for DiskMedium {
         numbers.sort_unstable();
         Ok(numbers)
     }
-
-    fn free_bytes(&self) -> io::Result<u64> {
-        free_bytes(&self.folder)
-    }
 }
 
 impl MediumFile for File {
@@ -126,6 +124,10 @@ impl MediumFile for File {
 
     fn len(&self) -> io::Result<u64> {
         self.metadata().map(|metadata| metadata.len())
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(self)
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod medium;
 pub(crate) mod recover;
 pub(crate) mod segment;
 mod segments;
+mod shelf;
 pub(crate) mod space;
 pub(crate) mod staged;
 mod waiting;
@@ -17,6 +18,7 @@ mod waiting;
 pub(crate) use self::{
     committer::{Order, Parts, Pending, start},
     log::Log,
-    segments::Segments,
-    waiting::{Waiting, WaitingEntry},
+    segments::{Retired, Segments},
+    shelf::Shelf,
+    waiting::{SeriesKey, Waiting, WaitingEntry},
 };

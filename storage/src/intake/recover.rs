@@ -7,11 +7,11 @@ use super::{
     Segments, Waiting, WaitingEntry,
     medium::Medium,
     segment::{Found, SEGMENT_HEAD_BYTES, Segment},
-    staged::{StagedFile, StagedFolder},
+    staged::{StagedFolder, staged_path},
 };
 use crate::{
     index::{Addition, Catalog, CatalogWriter, Index, IndexError, Position},
-    model::{InstanceRecord, Location, SopInstanceUid},
+    model::{Location, SopInstanceUid},
     packs::tar::STAGED_HEAD_BYTES,
     source::{FileSection, ReadAt},
     store::{Describer, StoreError},
@@ -36,8 +36,6 @@ pub(crate) struct Recovered {
     pub(crate) waiting: Waiting,
     pub(crate) next_segment: u64,
     pub(crate) next_staged: u64,
-    /// Staged files that the log knows and that are not where they were: their settling was cut short.
-    pub(crate) moved_staged: Vec<InstanceRecord>,
     /// Entries that the index did not know.
     pub(crate) replayed: u64,
 }
@@ -83,10 +81,12 @@ impl Recovery<'_> {
             }
         }
         self.apply(&mut recovered, &mut batch)?;
+        // A file that the index does not need is one that it is known to have in a pack, or that nobody was told about.
+        self.catalog.flush()?;
         for number in StagedFolder::list(self.staged_folder)? {
             recovered.next_staged = recovered.next_staged.max(number + 1);
             if !needed_staged.contains(&number) {
-                tracing::info!(file = number, "removes a staged file that was never acknowledged");
+                tracing::info!(file = number, "removes a staged file that nothing needs");
                 std::fs::remove_file(staged_path(self.staged_folder, number))?;
             }
         }
@@ -173,10 +173,9 @@ impl Recovery<'_> {
         if let Some(record) = self.catalog.instance(&found.entry.sop_instance)? {
             if record.location == location {
                 if let Location::Staged { file, .. } = location {
-                    if staged_path(self.staged_folder, file).exists() {
-                        needed_staged.insert(file);
-                    } else {
-                        recovered.moved_staged.push(record.clone());
+                    needed_staged.insert(file);
+                    if !staged_path(self.staged_folder, file).exists() {
+                        tracing::error!(file, instance = %record.sop_instance_uid, "a staged file is missing");
                     }
                 }
                 recovered.waiting.need(segment.number);
@@ -253,7 +252,8 @@ impl Recovery<'_> {
     }
 }
 
-fn location_of(segment: u64, found: &Found) -> Location {
+/// Where the index finds the instance of an entry that is not settled.
+pub(crate) fn location_of(segment: u64, found: &Found) -> Location {
     match found.entry.staged {
         Some(file) => Location::Staged {
             file,
@@ -265,8 +265,4 @@ fn location_of(segment: u64, found: &Found) -> Location {
             offset: found.body,
         },
     }
-}
-
-pub(crate) fn staged_path(folder: &std::path::Path, number: u64) -> std::path::PathBuf {
-    folder.join(format!("{number:016}.tar"))
 }

@@ -202,4 +202,8 @@ impl ReadAt for SegmentSection {
         self.file.read_exact_at(&mut buffer, self.offset + offset)?;
         Ok(buffer.into())
     }
+
+    fn as_file(&self) -> Option<(&std::fs::File, u64)> {
+        self.file.as_file().map(|file| (file, self.offset))
+    }
 }

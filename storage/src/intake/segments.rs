@@ -2,15 +2,31 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::segment::Segment;
+use crate::objects::ObjectName;
+
+/// What is not needed any more once the index is on stable storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// A staged file that was settled.
+    Staged(PathBuf),
+    /// An object that others stand for.
+    Object(ObjectName),
+}
 
 /// All segments of the log that are there, by number.
 #[derive(Default)]
 pub(crate) struct Segments {
     by_number: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    /// Segments below this number are written no more.
+    open: AtomicU64,
 }
 
 impl Segments {
@@ -36,13 +52,15 @@ impl Segments {
             .remove(&number);
     }
 
-    /// Numbers of all segments, ascending.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
-        self.by_number
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .collect()
+    /// Segments below `number` are written no more.
+    pub(crate) fn set_open(&self, number: u64) {
+        self.open.store(number, Ordering::Release);
+    }
+
+    /// Numbers of the segments that are written no more, ascending.
+    pub(crate) fn closed(&self) -> Vec<u64> {
+        let open = self.open.load(Ordering::Acquire);
+        let by_number = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
+        by_number.range(..open).map(|(number, _)| *number).collect()
     }
 }

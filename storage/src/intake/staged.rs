@@ -43,10 +43,6 @@ impl StagedFolder {
         })
     }
 
-    pub(crate) fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:016}.tar"))
-    }
-
     /// Numbers of all staged files.
     pub(crate) fn list(folder: &Path) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
@@ -69,10 +65,15 @@ impl StagedFolder {
 
     fn create(&self) -> io::Result<(u64, PathBuf, File)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.path(number);
+        let path = staged_path(&self.folder, number);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         Ok((number, path, file))
     }
+}
+
+/// The path of a staged file.
+pub(crate) fn staged_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:016}.tar"))
 }
 
 /// A staged file that is being written.

@@ -78,7 +78,8 @@ impl Waiting {
         Some((key, waiting.entries))
     }
 
-    pub(crate) fn put_back(&mut self, series: SeriesKey, entries: Vec<WaitingEntry>, bytes: u64) {
+    /// Takes back a series that could not be settled. It counts as quiet from now on, whatever its size.
+    pub(crate) fn put_back(&mut self, series: SeriesKey, entries: Vec<WaitingEntry>) {
         let now = Instant::now();
         let waiting = self.series.entry(series).or_insert_with(|| WaitingSeries {
             entries: Vec::new(),
@@ -86,7 +87,6 @@ impl Waiting {
             last: now,
         });
         waiting.entries.extend(entries);
-        waiting.bytes += bytes;
     }
 
     /// Entries that wait.

@@ -27,6 +27,9 @@ pub(crate) struct Member {
     pub(crate) sop_instance: String,
     /// Bytes of the Part 10 file.
     pub(crate) length: u64,
+    /// Bytes before the data set.
+    pub(crate) data_set_offset: u64,
+    pub(crate) transfer_syntax: String,
     /// Of the data set.
     pub(crate) sha256: [u8; 32],
     /// Of the Part 10 file.
@@ -53,6 +56,8 @@ pub(crate) fn member_head(member: &Member, exactly: Option<usize>) -> Option<Vec
     let nanos = member.received_at.unix_timestamp_nanos();
     let (seconds, micros) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000) / 1000);
     pax_record(&mut records, "mtime", &format!("{seconds}.{micros:06}"));
+    attribute(&mut records, "transfer_syntax", &member.transfer_syntax);
+    attribute(&mut records, "data_set_offset", &member.data_set_offset.to_string());
     attribute(&mut records, "sha256", &hexadecimal(&member.sha256));
     attribute(&mut records, "crc32", &format!("{:08x}", member.crc32));
     if let Some(origin) = &member.origin {
@@ -236,6 +241,8 @@ pub(crate) fn read_member(pax: &[u8], name: &str, size: u64) -> Result<Member, S
             .ok_or("a member whose name does not end in .dcm")?
             .to_owned(),
         length: size,
+        data_set_offset: 0,
+        transfer_syntax: String::new(),
         sha256: [0; 32],
         crc32: 0,
         received_at: OffsetDateTime::UNIX_EPOCH,
@@ -256,6 +263,10 @@ pub(crate) fn read_member(pax: &[u8], name: &str, size: u64) -> Result<Member, S
         match keyword.strip_prefix(ATTRIBUTE).unwrap_or(keyword) {
             "size" => member.length = value.parse().map_err(|_| "a size that is no number")?,
             "mtime" => member.received_at = read_time(value).ok_or("a time that is none")?,
+            "transfer_syntax" => value.clone_into(&mut member.transfer_syntax),
+            "data_set_offset" => {
+                member.data_set_offset = value.parse().map_err(|_| "a data set offset that is no number")?;
+            }
             "sha256" => (member.sha256, has_sha256) = (from_hexadecimal(value).ok_or("a damaged SHA-256")?, true),
             "crc32" => {
                 let crc32 = u32::from_str_radix(value, 16).map_err(|_| "a damaged CRC-32")?;
@@ -301,6 +312,8 @@ mod tests {
         Member {
             sop_instance: "1.2.840.113619.2.55.3.604688119.971.1234567890.123".into(),
             length,
+            data_set_offset: 340,
+            transfer_syntax: "1.2.840.10008.1.2.1".into(),
             sha256: [0xAB; 32],
             crc32: 0x0102_0304,
             received_at: OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_456_000).unwrap(),
@@ -321,7 +334,7 @@ mod tests {
             panic!("no PAX header first")
         };
         let pax = &head[BLOCK..BLOCK + size as usize];
-        let Head::Member(name, size) = read_head(&blocks.last().unwrap()).unwrap() else {
+        let Head::Member(name, size) = read_head(&blocks.next_back().unwrap()).unwrap() else {
             panic!("no member last")
         };
         read_member(pax, &name, size).unwrap()

@@ -43,7 +43,14 @@ impl Store {
             ));
         }
         if let Body::Staged(file) = &sealed.body {
-            let member = member_of(&sealed, description.sop_instance_uid.as_str(), origin, None);
+            let transfer_syntax = description.transfer_syntax_uid.as_str();
+            let member = member_of(
+                &sealed,
+                description.sop_instance_uid.as_str(),
+                transfer_syntax,
+                origin,
+                None,
+            );
             let file = Arc::clone(file);
             blocking(move || file.make_durable(&member)).await.map_err(from_io)?;
         }
@@ -77,10 +84,18 @@ fn stopping() -> StoreError {
 }
 
 /// What a pack says about an instance on its way in.
-pub(super) fn member_of(sealed: &Sealed, sop_instance: &str, origin: &Origin, reason: Option<&str>) -> Member {
+pub(super) fn member_of(
+    sealed: &Sealed,
+    sop_instance: &str,
+    transfer_syntax: &str,
+    origin: &Origin,
+    reason: Option<&str>,
+) -> Member {
     Member {
         sop_instance: sop_instance.to_owned(),
         length: sealed.length(),
+        data_set_offset: sealed.file_head.len() as u64,
+        transfer_syntax: transfer_syntax.to_owned(),
         sha256: sealed.sha256,
         crc32: sealed.crc32,
         received_at: OffsetDateTime::now_utc(),

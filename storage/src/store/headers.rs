@@ -1,27 +1,64 @@
-//! Whole headers.
+//! Whole headers: from the shelf or the bytes before settling, from the block beside the pack after it.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::{
     Store, StoreError,
     read::{Part, on_blocking_thread},
+    settle::from_objects,
 };
 use crate::{
     index::{Index, InstanceCursor},
-    model::{Header, InstanceRecord, SeriesInstanceUid, StudyInstanceUid},
+    model::{Header, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid},
+    objects::ObjectName,
+    packs::headers::{Directory, FIRST_READ_BYTES, directory_end},
 };
 
 /// Instances whose headers are read in one go.
 const PAGE_INSTANCES: usize = 64;
+/// Directories kept at hand.
+const DIRECTORIES_MAX: usize = 64;
+/// Inflated groups kept at hand; some hundred kilobytes each.
+const GROUPS_MAX: usize = 16;
+
+/// Blocks of headers that were read just now, newest last.
+#[derive(Default)]
+pub(super) struct HeaderCache {
+    directories: Mutex<VecDeque<(ObjectName, Arc<Directory>)>>,
+    groups: Mutex<VecDeque<GroupAtHand>>,
+}
+
+type GroupAtHand = ((ObjectName, usize), Arc<Vec<Header>>);
+
+fn look_up<K: PartialEq, V: Clone>(cache: &Mutex<VecDeque<(K, V)>>, key: &K) -> Option<V> {
+    let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    cache
+        .iter()
+        .rev()
+        .find(|(found, _)| found == key)
+        .map(|(_, value)| value.clone())
+}
+
+fn keep<K, V>(cache: &Mutex<VecDeque<(K, V)>>, key: K, value: V, max: usize) {
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if cache.len() >= max {
+        cache.pop_front();
+    }
+    cache.push_back((key, value));
+}
 
 struct Walk {
     store: Store,
     study: StudyInstanceUid,
     series: SeriesInstanceUid,
     after: Option<InstanceCursor>,
-    ready: VecDeque<(InstanceRecord, Header)>,
+    ready: VecDeque<InstanceRecord>,
     is_at_end: bool,
 }
 
@@ -31,8 +68,19 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub async fn header(&self, instance: &InstanceRecord) -> Result<Header, StoreError> {
+        if let Location::Pack { pack, offset } = instance.location {
+            let name = ObjectName::pack_headers(&instance.study_instance_uid, &instance.series_instance_uid, pack);
+            match self.header_from_block(&name, offset).await {
+                Ok(Some(header)) => return Ok(header),
+                // A block can be made again; until then the instance itself tells.
+                Ok(None) => tracing::warn!(block = %name, "a block of headers lacks an instance"),
+                Err(error) => tracing::warn!(block = %name, %error, "a block of headers cannot be read"),
+            }
+        } else if let Some(header) = self.inner.shelf.get(&instance.sop_instance_uid) {
+            return Ok(header);
+        }
         let instance = instance.clone();
-        on_blocking_thread(self, move |store| store.header_blocking(&instance)).await
+        on_blocking_thread(self, move |store| store.header_from_bytes(&instance)).await
     }
 
     /// The headers of a whole series in order of instance number, in pieces of bounded size.
@@ -54,12 +102,17 @@ impl Store {
             if walk.ready.is_empty() && !walk.is_at_end {
                 walk.next_page().await?;
             }
-            Ok(walk.ready.pop_front().map(|header| (header, walk)))
+            let Some(instance) = walk.ready.pop_front() else {
+                return Ok(None);
+            };
+            let header = walk.store.header(&instance).await?;
+            Ok(Some(((instance, header), walk)))
         })
         .boxed()
     }
 
-    fn header_blocking(&self, instance: &InstanceRecord) -> Result<Header, StoreError> {
+    /// Reads the data set of an instance anew. Blocks.
+    pub(super) fn header_from_bytes(&self, instance: &InstanceRecord) -> Result<Header, StoreError> {
         let described = self.with_source(instance, |source| {
             let data_set = Part {
                 whole: source,
@@ -67,13 +120,62 @@ impl Store {
             };
             Ok(self.inner.describer.describe(&data_set, &instance.transfer_syntax_uid))
         })?;
-        let described = described.map_err(|reason| {
+        described.map(|description| description.header).map_err(|reason| {
             StoreError::Damaged(format!(
                 "instance {} does not read: {reason}",
                 instance.sop_instance_uid
             ))
-        })?;
-        Ok(described.header)
+        })
+    }
+
+    async fn header_from_block(&self, name: &ObjectName, offset: u64) -> Result<Option<Header>, StoreError> {
+        let directory = self.directory(name).await?;
+        let Some(place) = directory.find(offset) else {
+            return Ok(None);
+        };
+        let key = (name.clone(), place.group);
+        let group = match look_up(&self.inner.headers.groups, &key) {
+            Some(group) => group,
+            None => {
+                let range = directory.range(place.group).unwrap_or_default();
+                let bytes = self.inner.objects.get_range(name, range).await.map_err(from_objects)?;
+                let group = directory.decode_group(place.group, &bytes);
+                let group = Arc::new(group.map_err(|error| StoreError::Damaged(error.to_string()))?);
+                keep(&self.inner.headers.groups, key, Arc::clone(&group), GROUPS_MAX);
+                group
+            }
+        };
+        // A copy of its own, so that one header does not keep its whole group in memory.
+        Ok(group.get(place.index).map(|header| Header {
+            attributes: crate::model::Attributes::from_normal_form(Bytes::copy_from_slice(
+                header.attributes.as_bytes(),
+            )),
+            bulk: header.bulk.clone(),
+        }))
+    }
+
+    async fn directory(&self, name: &ObjectName) -> Result<Arc<Directory>, StoreError> {
+        if let Some(directory) = look_up(&self.inner.headers.directories, name) {
+            return Ok(directory);
+        }
+        let objects = &self.inner.objects;
+        let mut start = objects
+            .get_range(name, 0..FIRST_READ_BYTES)
+            .await
+            .map_err(from_objects)?;
+        let end = directory_end(&start).ok_or_else(|| StoreError::Damaged(format!("{name} is no block of headers")))?;
+        if end > start.len() as u64 {
+            start = objects.get_range(name, 0..end).await.map_err(from_objects)?;
+        }
+        let directory = Directory::decode(&start).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let directory = Arc::new(directory);
+        keep(
+            &self.inner.headers.directories,
+            name.clone(),
+            Arc::clone(&directory),
+            DIRECTORIES_MAX,
+        );
+        Ok(directory)
     }
 }
 
@@ -81,22 +183,16 @@ impl Walk {
     async fn next_page(&mut self) -> Result<(), StoreError> {
         let (study, series, after) = (self.study.clone(), self.series.clone(), self.after.take());
         let page = on_blocking_thread(&self.store, move |store| {
-            let page = store
+            Ok(store
                 .inner
                 .catalog
-                .instances_of(&study, &series, after.as_ref(), PAGE_INSTANCES)?;
-            let mut headers = Vec::with_capacity(page.len());
-            for (cursor, instance) in page {
-                let header = store.header_blocking(&instance)?;
-                headers.push((cursor, instance, header));
-            }
-            Ok(headers)
+                .instances_of(&study, &series, after.as_ref(), PAGE_INSTANCES)?)
         })
         .await?;
         self.is_at_end = page.len() < PAGE_INSTANCES;
-        for (cursor, instance, header) in page {
+        for (cursor, instance) in page {
             self.after = Some(cursor);
-            self.ready.push_back((instance, header));
+            self.ready.push_back(instance);
         }
         Ok(())
     }

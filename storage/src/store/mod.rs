@@ -2,12 +2,17 @@
 
 mod commit;
 mod headers;
+mod index_folder;
+mod keeper;
 mod open;
 mod quarantine;
 mod read;
+mod rebuild;
+mod settle;
 #[cfg(test)]
 mod tests;
 
+pub use self::rebuild::RebuildReport;
 pub use crate::intake::incoming::{Incoming, Sealed};
 
 use std::{
@@ -18,14 +23,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::{
     index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
-    intake::{Order, Segments, Waiting, incoming::Nursery},
+    intake::{Order, Retired, Segments, Shelf, Waiting, incoming::Nursery, medium::Medium},
     metrics::{Counters, Metrics},
     model::{Description, InstanceRecord, TransferSyntaxUid},
+    objects::ObjectStore,
     source::ReadAt,
 };
 
@@ -140,6 +145,18 @@ struct Inner {
     segments: Arc<Segments>,
     waiting: Arc<Mutex<Waiting>>,
     nursery: Nursery,
+    shelf: Arc<Shelf>,
+    headers: headers::HeaderCache,
+    medium: Arc<dyn Medium>,
+    objects: Arc<dyn ObjectStore>,
+    retired: Mutex<Vec<Retired>>,
+    /// The batch up to which the index is on stable storage.
+    flushed: Mutex<u64>,
+    /// One series is settled at a time.
+    settling: tokio::sync::Mutex<()>,
+    /// One flush runs at a time.
+    keeping: tokio::sync::Mutex<()>,
+    runtime: tokio::runtime::Handle,
     counters: Arc<Counters>,
     running: Mutex<Option<Running>>,
     /// Held as long as the store is open.
@@ -150,6 +167,7 @@ struct Inner {
 struct Running {
     orders: mpsc::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
+    tasks: Vec<tokio::task::AbortHandle>,
 }
 
 impl Store {

@@ -4,36 +4,30 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
     path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread::Builder,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Describer, Inner, Running, Store, StoreError, StoreOptions};
+use super::{
+    Describer, Inner, RebuildReport, Running, Store, StoreError, StoreOptions,
+    index_folder::{IndexFolder, OpenIndex, When},
+    keeper,
+};
 use crate::{
-    index::{
-        Catalog, CatalogWriter,
-        engine::{Engine, SledEngine},
-    },
     intake::{
-        self, Log,
+        self, Log, Shelf,
         budget::Budget,
         incoming::Nursery,
-        medium::{DiskMedium, sync_folder},
+        medium::{DiskMedium, Medium, sync_folder},
         recover::Recovery,
         space::Space,
         staged::StagedFolder,
     },
     metrics::Counters,
+    objects::{LocalObjects, ObjectStore},
 };
 
 /// The layout of the data folder. A later one is refused.
 const LAYOUT: &str = "filmroom data 1\n";
-/// The index is brought to stable storage this often; what it misses after a crash is in the intake log.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens or makes the data folder: takes its lock, cuts torn tails, replays intake into the index, starts the
@@ -42,20 +36,41 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the folder is in use, unreadable, or of a later schema.
     pub async fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Self, StoreError> {
-        let opened = tokio::task::spawn_blocking(move || open(options, describer)).await;
-        opened.map_err(io::Error::other)?
+        let runtime = tokio::runtime::Handle::current();
+        let opened =
+            tokio::task::spawn_blocking(move || open(options, describer, runtime, When::IfNeeded, &mut |_| {}));
+        let (store, _) = opened.await.map_err(io::Error::other)??;
+        let tasks = [
+            tokio::spawn(keeper::keep(Arc::downgrade(&store.inner))).abort_handle(),
+            tokio::spawn(keeper::settle(Arc::downgrade(&store.inner))).abort_handle(),
+        ];
+        if let Some(running) = store
+            .inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
+            running.tasks.extend(tasks);
+        }
+        Ok(store)
     }
 
-    /// Settles everything that waits, now; for tests, `import` and a clean stop. Returns when all is in packs.
+    /// Makes the index anew from packs and intake alone, and closes the store again. `progress` is called after each pack.
     ///
     /// # Errors
-    /// [`StoreError`] of the first series that could not be settled.
-    pub async fn settle_now(&self) -> Result<(), StoreError> {
-        let engine = Arc::clone(&self.inner.engine);
-        tokio::task::spawn_blocking(move || engine.flush())
-            .await
-            .map_err(io::Error::other)?
-            .map_err(StoreError::from)
+    /// As [`Store::open`]. What single packs lack is in the report.
+    pub async fn rebuild(
+        options: StoreOptions,
+        describer: Arc<dyn Describer>,
+        mut progress: impl FnMut(&RebuildReport) + Send + 'static,
+    ) -> Result<RebuildReport, StoreError> {
+        let runtime = tokio::runtime::Handle::current();
+        let rebuilt =
+            tokio::task::spawn_blocking(move || open(options, describer, runtime, When::Always, &mut progress));
+        let (store, report) = rebuilt.await.map_err(io::Error::other)??;
+        store.close().await?;
+        Ok(report.unwrap_or_default())
     }
 
     /// Stops taking instances in, finishes what is under way, flushes and syncs all.
@@ -64,11 +79,10 @@ impl Store {
     /// [`StoreError::Io`] when the last sync fails.
     pub async fn close(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
-        let closed = tokio::task::spawn_blocking(move || {
-            inner.stop();
-            inner.engine.flush()
-        });
-        closed.await.map_err(io::Error::other)?.map_err(StoreError::from)
+        tokio::task::spawn_blocking(move || inner.stop())
+            .await
+            .map_err(io::Error::other)?;
+        self.flush_and_trim().await
     }
 }
 
@@ -76,9 +90,12 @@ impl Inner {
     /// Ends the threads after all that was given to them is done.
     fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { orders, threads }) = running else {
+        let Some(Running { orders, threads, tasks }) = running else {
             return;
         };
+        for task in tasks {
+            task.abort();
+        }
         drop(orders);
         for thread in threads {
             if thread.join().is_err() {
@@ -94,7 +111,13 @@ impl Drop for Inner {
     }
 }
 
-fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, StoreError> {
+fn open(
+    options: StoreOptions,
+    describer: Arc<dyn Describer>,
+    runtime: tokio::runtime::Handle,
+    when: When,
+    progress: &mut (dyn FnMut(&RebuildReport) + Send),
+) -> Result<(Store, Option<RebuildReport>), StoreError> {
     let data = options.data.as_path();
     let (intake, staged) = (data.join("intake"), data.join("intake").join("staged"));
     for folder in [
@@ -110,10 +133,22 @@ fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, S
     let lock = take_lock(data)?;
     check_layout(data)?;
 
-    let engine: Arc<dyn Engine> = Arc::new(SledEngine::open(&data.join("index"), options.index_cache_bytes)?);
-    let catalog = Arc::new(Catalog::open(Arc::clone(&engine))?);
-    let mut writer = CatalogWriter::new(Arc::clone(&catalog))?;
-    let medium = Arc::new(DiskMedium::new(intake));
+    let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake));
+    let objects: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(data.join("objects"))?);
+    let folder = IndexFolder {
+        data,
+        cache_bytes: options.index_cache_bytes,
+        mark: keeper::read_mark(data)?,
+        objects: &objects,
+        runtime: &runtime,
+        describer: describer.as_ref(),
+    };
+    let OpenIndex {
+        engine,
+        catalog,
+        mut writer,
+        mut rebuilt,
+    } = folder.open(when, progress)?;
     let recovery = Recovery {
         medium: medium.as_ref(),
         staged_folder: &staged,
@@ -122,6 +157,9 @@ fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, S
         describer: describer.as_ref(),
     };
     let recovered = recovery.run()?;
+    if let Some(report) = &mut rebuilt {
+        report.from_intake = recovered.replayed;
+    }
 
     let counters = Arc::new(Counters::default());
     let space = Arc::new(Space::new(data.to_owned(), options.free_space_min_bytes));
@@ -134,8 +172,9 @@ fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, S
     let writer = Arc::new(Mutex::new(writer));
     let waiting = Arc::new(Mutex::new(recovered.waiting));
     let segments = recovered.segments;
+    let shelf = Arc::new(Shelf::default());
     let log = Log::new(
-        medium,
+        Arc::clone(&medium),
         Arc::clone(&segments),
         options.segment_max_bytes,
         recovered.next_segment,
@@ -145,11 +184,16 @@ fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, S
         catalog: Arc::clone(&catalog),
         writer: Arc::clone(&writer),
         waiting: Arc::clone(&waiting),
+        shelf: Arc::clone(&shelf),
         space,
         counters: Arc::clone(&counters),
     };
     let (orders, threads) = intake::start(parts)?;
-    let running = Mutex::new(Some(Running { orders, threads }));
+    let running = Mutex::new(Some(Running {
+        orders,
+        threads,
+        tasks: Vec::new(),
+    }));
     let inner = Inner {
         options,
         describer,
@@ -159,11 +203,20 @@ fn open(options: StoreOptions, describer: Arc<dyn Describer>) -> Result<Store, S
         segments,
         waiting,
         nursery,
+        shelf,
+        headers: super::headers::HeaderCache::default(),
+        medium,
+        objects,
+        retired: Mutex::default(),
+        flushed: Mutex::new(0),
+        settling: tokio::sync::Mutex::default(),
+        keeping: tokio::sync::Mutex::default(),
+        runtime,
         counters,
         running,
         _lock: lock,
     };
-    Ok(Store { inner: Arc::new(inner) })
+    Ok((Store { inner: Arc::new(inner) }, rebuilt))
 }
 
 fn take_lock(data: &Path) -> Result<File, StoreError> {

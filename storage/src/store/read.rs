@@ -8,8 +8,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use super::{Store, StoreError};
 use crate::{
     index::Index,
-    intake::recover::staged_path,
+    intake::staged::staged_path,
     model::{InstanceRecord, Location},
+    objects::{ObjectName, ObjectSource},
     source::{FileSection, ReadAt},
 };
 
@@ -125,7 +126,10 @@ impl Store {
                 let file = std::fs::File::open(staged_path(self.inner.nursery.staged.folder(), file))?;
                 Ok(Box::new(FileSection::new(file, offset, instance.length)))
             }
-            Location::Pack { .. } => Err(io::ErrorKind::NotFound.into()),
+            Location::Pack { pack, offset } => {
+                let name = ObjectName::pack(&instance.study_instance_uid, &instance.series_instance_uid, pack);
+                ObjectSource::open(&self.inner.objects, &name, offset, instance.length, &self.inner.runtime)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 
 use super::*;
@@ -10,6 +11,8 @@ use crate::{
     testing::{Sample, describer, origin},
 };
 
+mod rebuilding;
+mod settling;
 mod taking_in;
 
 /// A store in a folder of its own, with small limits.

@@ -1,0 +1,306 @@
+//! Objects as files of a local folder.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Body, ObjectError, ObjectName, ObjectStore};
+use crate::{intake::medium::sync_folder, source::ReadAt};
+
+/// Objects under way lie here, and are swept when the store opens.
+const UNDER_WAY: &str = ".put";
+/// Written bytes go to the device in portions of this size, so that a large object holds nobody else up at its end.
+const SYNC_EVERY_BYTES: u64 = 8 << 20;
+const COPY_BYTES: usize = 128 << 10;
+
+/// Objects as files of a local folder; durable by `fsync` of file and folder, atomic by `rename`.
+#[derive(Debug, Clone)]
+pub struct LocalObjects {
+    folder: Arc<Folder>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    root: PathBuf,
+    next: AtomicU64,
+}
+
+impl LocalObjects {
+    /// Opens or makes the folder and sweeps what a crash left half written.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(root: PathBuf) -> io::Result<Self> {
+        let under_way = root.join(UNDER_WAY);
+        fs::create_dir_all(&under_way)?;
+        for entry in fs::read_dir(&under_way)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(Self {
+            folder: Arc::new(Folder {
+                root,
+                next: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+impl Folder {
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.root.join(name.as_str())
+    }
+
+    fn new_path(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.root.join(UNDER_WAY).join(number.to_string())
+    }
+
+    /// Moves a whole object to its name and makes the name durable.
+    fn publish(&self, from: &Path, name: &ObjectName) -> io::Result<()> {
+        let target = self.path(name);
+        let folder = target.parent().unwrap_or(&self.root);
+        create_folders(&self.root, folder)?;
+        fs::rename(from, &target)?;
+        sync_folder(folder)
+    }
+}
+
+/// Makes the folders down to `folder`, each name durable.
+fn create_folders(root: &Path, folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = folder.parent().filter(|_| folder != root) else {
+        return fs::create_dir_all(folder);
+    };
+    create_folders(root, parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent),
+    }
+}
+
+fn write_body(path: &Path, body: &Body) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let (mut written, mut synced) = (0, 0);
+    for piece in body.pieces() {
+        let mut from = 0;
+        while from < piece.len() {
+            let portion = (piece.len() - from).min(SYNC_EVERY_BYTES);
+            copy(piece.as_ref(), from, portion, &file, written)?;
+            from += portion;
+            written += portion;
+            if written - synced >= SYNC_EVERY_BYTES {
+                file.sync_data()?;
+                synced = written;
+            }
+        }
+    }
+    file.sync_all()
+}
+
+/// Copies within the kernel where both ends are files.
+fn copy(source: &dyn ReadAt, from: u64, length: u64, file: &File, to: u64) -> io::Result<()> {
+    let mut done = 0;
+    if let Some((source_file, start)) = source.as_file() {
+        while done < length {
+            let (mut from, mut to) = (start + from + done, to + done);
+            let wanted = usize::try_from(length - done).unwrap_or(usize::MAX);
+            match rustix::fs::copy_file_range(source_file, Some(&mut from), file, Some(&mut to), wanted) {
+                Ok(copied) if copied > 0 => done += copied as u64,
+                // An end that came too early, or file systems that cannot: reading tells.
+                _ => break,
+            }
+        }
+    }
+    while done < length {
+        let wanted = usize::try_from(length - done).unwrap_or(usize::MAX).min(COPY_BYTES);
+        let piece = source.read_at(from + done, wanted)?;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_all_at(&piece, to + done)?;
+        done += piece.len() as u64;
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn missing(name: &ObjectName) -> impl Fn(io::Error) -> ObjectError + use<> {
+    let name = name.clone();
+    move |error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            ObjectError::Missing(name.clone())
+        } else {
+            error.into()
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalObjects {
+    async fn put(&self, name: &ObjectName, body: Body) -> Result<(), ObjectError> {
+        let (store, name) = (Arc::clone(&self.folder), name.clone());
+        blocking(move || {
+            let path = store.new_path();
+            let put = write_body(&path, &body).and_then(|()| store.publish(&path, &name));
+            if put.is_err() {
+                // Room is what is short now: the rest is not left lying.
+                let _ = fs::remove_file(&path);
+            }
+            Ok(put?)
+        })
+        .await
+    }
+
+    async fn put_file(&self, name: &ObjectName, path: &Path) -> Result<(), ObjectError> {
+        let (store, name, path) = (Arc::clone(&self.folder), name.clone(), path.to_owned());
+        blocking(move || {
+            let link = store.new_path();
+            if fs::hard_link(&path, &link).is_err() {
+                // Another file system, or one without links.
+                fs::copy(&path, &link)?;
+                File::open(&link)?.sync_all()?;
+            }
+            let published = store.publish(&link, &name);
+            // Renaming one link over another of the same file does nothing, not even away with the first.
+            let _ = fs::remove_file(&link);
+            Ok(published?)
+        })
+        .await
+    }
+
+    async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        let (path, missing) = (self.folder.path(name), missing(name));
+        blocking(move || {
+            let file = File::open(path).map_err(missing)?;
+            let end = range.end.min(file.metadata()?.len());
+            let length = usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?;
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    async fn head(&self, name: &ObjectName) -> Result<Option<u64>, ObjectError> {
+        let path = self.folder.path(name);
+        blocking(move || match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&ObjectName>,
+        limit: usize,
+    ) -> Result<Vec<(ObjectName, u64)>, ObjectError> {
+        let (store, prefix) = (Arc::clone(&self.folder), prefix.to_owned());
+        let after = after.map(|name| name.as_str().to_owned()).unwrap_or_default();
+        blocking(move || Ok(list(&store.root, &prefix, &after, limit)?)).await
+    }
+
+    async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        let path = self.folder.path(name);
+        blocking(move || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            }
+            Ok(path.parent().map_or(Ok(()), sync_folder)?)
+        })
+        .await
+    }
+
+    async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
+        let (path, missing) = (self.folder.path(name), missing(name));
+        blocking(move || {
+            let mut file = File::open(path).map_err(missing)?;
+            let mut hasher = crc32fast::Hasher::new();
+            // Small enough to stay in the processor's cache.
+            let mut buffer = vec![0; COPY_BYTES];
+            loop {
+                let read = file.read(&mut buffer)?;
+                if read == 0 {
+                    return Ok(hasher.finalize());
+                }
+                hasher.update(buffer.get(..read).unwrap_or_default());
+            }
+        })
+        .await
+    }
+
+    fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {
+        Some(File::open(self.folder.path(name)).map_err(missing(name)))
+    }
+}
+
+/// Walks the folders in the order of whole names, leaving out those that hold nothing wanted.
+fn list(root: &Path, prefix: &str, after: &str, limit: usize) -> io::Result<Vec<(ObjectName, u64)>> {
+    let mut found = Vec::new();
+    let mut ahead = entries(root, "")?;
+    while let Some((name, is_folder)) = ahead.pop() {
+        if found.len() >= limit {
+            break;
+        }
+        if is_folder {
+            let holds_prefix = name.starts_with(prefix) || prefix.starts_with(&name);
+            let is_behind = !after.starts_with(&name) && name.as_str() < after;
+            if holds_prefix && !is_behind {
+                ahead.extend(entries(root, &name)?);
+            }
+        } else if name.starts_with(prefix)
+            && name.as_str() > after
+            && let Some(object) = ObjectName::new(&name)
+        {
+            match fs::metadata(root.join(&name)) {
+                Ok(metadata) => found.push((object, metadata.len())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The entries of a folder, folders with `/` at the end, last name first.
+fn entries(root: &Path, folder: &str) -> io::Result<Vec<(String, bool)>> {
+    let mut names = Vec::new();
+    let reading = match fs::read_dir(root.join(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+        other => other?,
+    };
+    for entry in reading {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if name.starts_with('.') {
+            continue;
+        }
+        let is_folder = entry.file_type()?.is_dir();
+        names.push((format!("{folder}{name}{}", if is_folder { "/" } else { "" }), is_folder));
+    }
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}

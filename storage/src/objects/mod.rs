@@ -1,0 +1,175 @@
+//! Object stores: where packs lie for good, behind one small trait with one suite of tests for all engines.
+
+mod faulty;
+mod local;
+mod memory;
+mod name;
+mod source;
+#[cfg(test)]
+mod suite;
+
+pub use self::{
+    faulty::{Fault, FaultyObjects},
+    local::LocalObjects,
+    memory::MemoryObjects,
+    name::ObjectName,
+};
+pub(crate) use source::{ObjectSource, to_io};
+
+use std::{fs::File, io, ops::Range, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::source::{FileSection, ReadAt};
+
+/// Why an object store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// There is no such object.
+    #[error("there is no object {0}")]
+    Missing(ObjectName),
+    /// No room.
+    #[error("the object store is full: {0}")]
+    Full(String),
+    /// The local disk failed.
+    #[error(transparent)]
+    Io(io::Error),
+    /// The remote store failed, also after trying again.
+    #[error("the object store failed: {0}")]
+    Remote(String),
+}
+
+impl From<io::Error> for ObjectError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// What an object is put together from, in order.
+#[derive(Clone, Default)]
+pub struct Body {
+    pieces: Vec<Arc<dyn ReadAt>>,
+    length: u64,
+}
+
+impl Body {
+    /// Appends a piece.
+    pub fn push(&mut self, piece: impl ReadAt + 'static) {
+        self.length += piece.len();
+        self.pieces.push(Arc::new(piece));
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// True when there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The pieces in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[Arc<dyn ReadAt>] {
+        &self.pieces
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        let mut body = Self::default();
+        body.push(bytes);
+        body
+    }
+}
+
+/// A store of immutable objects.
+///
+/// Contract: [`ObjectStore::put`] is atomic and durable: a reader sees the whole object or what was there before, and once
+/// it returned the object survives a loss of power. Putting the same again changes nothing. What was put is seen by the next
+/// call of any method. Names are listed in the order of their bytes. All calls may be made at the same time.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Puts an object, in place of one that has the name.
+    ///
+    /// # Errors
+    /// [`ObjectError::Full`], [`ObjectError::Io`], [`ObjectError::Remote`]: the object is as before, or, where the answer
+    /// was lost on the way, as wanted.
+    async fn put(&self, name: &ObjectName, body: Body) -> Result<(), ObjectError>;
+
+    /// Puts a local file, which is durable already and is not changed any more; it stays where it is. A store on the same
+    /// file system links to it.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::put`].
+    async fn put_file(&self, name: &ObjectName, path: &Path) -> Result<(), ObjectError> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut body = Body::default();
+        body.push(FileSection::new(file, 0, length));
+        self.put(name, body).await
+    }
+
+    /// Reads a range; fewer bytes only where the object ends first.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`], [`ObjectError::Io`], [`ObjectError::Remote`].
+    async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, ObjectError>;
+
+    /// Bytes of an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`], [`ObjectError::Remote`].
+    async fn head(&self, name: &ObjectName) -> Result<Option<u64>, ObjectError>;
+
+    /// Up to `limit` objects whose names begin with `prefix`, after the name `after`, with their lengths.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`], [`ObjectError::Remote`].
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&ObjectName>,
+        limit: usize,
+    ) -> Result<Vec<(ObjectName, u64)>, ObjectError>;
+
+    /// Deletes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`], [`ObjectError::Remote`].
+    async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError>;
+
+    /// CRC-32 of an object as it is read back.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::get_range`].
+    async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
+        const PIECE: u64 = 4 << 20;
+        let mut hasher = crc32fast::Hasher::new();
+        let mut offset = 0;
+        loop {
+            let piece = self.get_range(name, offset..offset + PIECE).await?;
+            hasher.update(&piece);
+            offset += piece.len() as u64;
+            if (piece.len() as u64) < PIECE {
+                return Ok(hasher.finalize());
+            }
+        }
+    }
+
+    /// The object as a local file, where the store has it as one: reads then need no detour.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`], [`ObjectError::Io`].
+    fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {
+        let _ = name;
+        None
+    }
+}

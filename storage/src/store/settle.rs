@@ -1,0 +1,302 @@
+//! Settling: what waits in intake moves into packs. Put, verify, index; the log is trimmed later (`keeper`).
+//!
+//! Every step may be cut short and is done again from the start: a pack that the index does not know is written over.
+
+use std::{sync::PoisonError, time::Duration};
+
+use super::{Store, StoreError, read::on_blocking_thread};
+use crate::{
+    index::{Index, InstancePlace, PackRow, Settled},
+    intake::{Retired, SeriesKey, WaitingEntry, recover::location_of, segment::Found, staged::staged_path},
+    model::{Header, InstanceRecord, Location},
+    objects::{ObjectError, ObjectName},
+    packs::{
+        compose::{Composed, compose},
+        headers,
+        tar::{Member, STAGED_HEAD_BYTES},
+        walk::walk,
+    },
+    source::FileSection,
+};
+
+/// A pack is closed at about this size.
+const PACK_MAX_BYTES: u64 = 1 << 30;
+/// Instances moved in one batch of the index, so that instances coming in wait for a moment only.
+const MOVE_INSTANCES: usize = 64;
+
+/// An entry that is to be settled.
+struct Candidate {
+    waiting: WaitingEntry,
+    found: Found,
+    record: InstanceRecord,
+    place: InstancePlace,
+}
+
+impl Store {
+    /// Settles everything that waits, now; for tests, `import` and a clean stop. Returns when all is in packs.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first series that could not be settled.
+    pub async fn settle_now(&self) -> Result<(), StoreError> {
+        self.settle_due(Duration::ZERO).await
+    }
+
+    /// Settles, one after the other, the series that have been quiet for so long or are large.
+    pub(super) async fn settle_due(&self, quiet: Duration) -> Result<(), StoreError> {
+        let _one_at_a_time = self.inner.settling.lock().await;
+        let mut first_error = Ok(());
+        let mut failed = Vec::new();
+        while let Some((series, entries)) = self.take_due(quiet) {
+            if let Err(error) = self.settle_series(&series, &entries).await {
+                tracing::error!(%error, series = %series.1, "a series could not be settled; it is tried again");
+                self.inner.counters.settling_failed();
+                failed.push((series, entries));
+                first_error = first_error.and(Err(error));
+            }
+        }
+        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for (series, entries) in failed {
+            waiting.put_back(series, entries);
+        }
+        first_error
+    }
+
+    fn take_due(&self, quiet: Duration) -> Option<(SeriesKey, Vec<WaitingEntry>)> {
+        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.take_due(quiet, self.inner.options.settle_from_bytes)
+    }
+
+    async fn settle_series(&self, series: &SeriesKey, entries: &[WaitingEntry]) -> Result<(), StoreError> {
+        let entries = entries.to_vec();
+        let candidates = on_blocking_thread(self, move |store| store.candidates(&entries)).await?;
+        let (mut in_log, mut bytes) = (Vec::new(), 0);
+        for candidate in candidates {
+            if candidate.found.entry.staged.is_some() {
+                self.settle_staged(series, candidate).await?;
+                continue;
+            }
+            bytes += candidate.record.length;
+            in_log.push(candidate);
+            if bytes >= PACK_MAX_BYTES {
+                self.settle_pack(series, std::mem::take(&mut in_log)).await?;
+                bytes = 0;
+            }
+        }
+        if in_log.is_empty() {
+            Ok(())
+        } else {
+            self.settle_pack(series, in_log).await
+        }
+    }
+
+    /// The entries that the index still finds in intake, in the order of the series. Others are let go.
+    fn candidates(&self, entries: &[WaitingEntry]) -> Result<Vec<Candidate>, StoreError> {
+        let mut candidates = Vec::with_capacity(entries.len());
+        for waiting in entries {
+            let segment = self.inner.segments.get(waiting.segment);
+            let found = segment
+                .map(|segment| segment.entry_at(waiting.position))
+                .transpose()?
+                .flatten();
+            let Some(found) = found else {
+                // Its segment stays, for whoever can still read it; the rest of the series goes on.
+                let WaitingEntry { segment, position } = *waiting;
+                tracing::error!(segment, position, "an entry of intake is damaged and cannot be settled");
+                continue;
+            };
+            match self.inner.catalog.instance(&found.entry.sop_instance)? {
+                Some(record) if record.location == location_of(waiting.segment, &found) => {
+                    let place = InstancePlace::of(&record);
+                    candidates.push(Candidate {
+                        waiting: *waiting,
+                        found,
+                        record,
+                        place,
+                    });
+                }
+                _ => self.release(waiting.segment),
+            }
+        }
+        candidates.sort_by(|a, b| a.place.cmp(&b.place));
+        Ok(candidates)
+    }
+
+    fn release(&self, segment: u64) {
+        self.inner
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .release(segment);
+    }
+
+    async fn settle_pack(&self, series: &SeriesKey, candidates: Vec<Candidate>) -> Result<(), StoreError> {
+        let (composed, headers, candidates) = on_blocking_thread(self, move |store| store.compose(candidates)).await?;
+        let pack = self.inner.catalog.next_pack(&series.0, &series.1)?;
+        let length = composed.body.len();
+        let name = ObjectName::pack(&series.0, &series.1, pack);
+        let objects = &self.inner.objects;
+        objects.put(&name, composed.body).await.map_err(from_objects)?;
+        if objects.head(&name).await.map_err(from_objects)? != Some(length)
+            || objects.crc32(&name).await.map_err(from_objects)? != composed.crc32
+        {
+            return Err(StoreError::Damaged(format!(
+                "{name} does not read back as it was written"
+            )));
+        }
+        self.put_headers(series, pack, &composed.offsets, &headers).await?;
+        let row = PackRow {
+            length,
+            crc32: composed.crc32,
+            instances: candidates.len() as u64,
+        };
+        self.move_to_pack(series, pack, row, candidates, composed.offsets).await
+    }
+
+    /// A staged file is a pack already: it is handed over as it is.
+    async fn settle_staged(&self, series: &SeriesKey, candidate: Candidate) -> Result<(), StoreError> {
+        let Location::Staged { file, .. } = candidate.record.location else {
+            return Ok(());
+        };
+        let path = staged_path(self.inner.nursery.staged.folder(), file);
+        let (walked, header, candidate) = {
+            let path = path.clone();
+            on_blocking_thread(self, move |store| {
+                let file = std::fs::File::open(&path)?;
+                let length = file.metadata()?.len();
+                let walked = walk(&FileSection::new(file, 0, length)).map_err(StoreError::Damaged)?;
+                let header = store.header_of(&candidate)?;
+                Ok((walked, header, candidate))
+            })
+            .await?
+        };
+        let pack = self.inner.catalog.next_pack(&series.0, &series.1)?;
+        let name = ObjectName::pack(&series.0, &series.1, pack);
+        let objects = &self.inner.objects;
+        objects.put_file(&name, &path).await.map_err(from_objects)?;
+        let crc32 = objects.crc32(&name).await.map_err(from_objects)?;
+        let entry = &candidate.found.entry;
+        let is_this = walked.members.first().is_some_and(|(member, _)| {
+            member.sha256 == entry.sha256 && member.crc32 == entry.crc32 && member.length == entry.length
+        });
+        if crc32 != walked.crc32 || !is_this {
+            return Err(StoreError::Damaged(format!(
+                "staged file {file} is not as it was received"
+            )));
+        }
+        let offsets = vec![STAGED_HEAD_BYTES as u64];
+        self.put_headers(series, pack, &offsets, &[header]).await?;
+        let row = PackRow {
+            length: walked.length,
+            crc32,
+            instances: 1,
+        };
+        self.move_to_pack(series, pack, row, vec![candidate], offsets).await?;
+        self.retire(Retired::Staged(path));
+        Ok(())
+    }
+
+    fn compose(&self, candidates: Vec<Candidate>) -> Result<(Composed, Vec<Header>, Vec<Candidate>), StoreError> {
+        let mut headers = Vec::with_capacity(candidates.len());
+        let mut members = Vec::with_capacity(candidates.len());
+        for candidate in &candidates {
+            headers.push(self.header_of(candidate)?);
+            let found = &candidate.found;
+            let segment = self.inner.segments.get(candidate.waiting.segment);
+            let segment = segment.ok_or_else(|| StoreError::Damaged("a segment is gone".into()))?;
+            members.push((member_of(found), segment.section(found.body, found.entry.length)));
+        }
+        Ok((compose(members)?, headers, candidates))
+    }
+
+    /// The header from the shelf, else from the bytes. Blocks.
+    fn header_of(&self, candidate: &Candidate) -> Result<Header, StoreError> {
+        if let Some(header) = self.inner.shelf.take(&candidate.record.sop_instance_uid) {
+            return Ok(header);
+        }
+        self.header_from_bytes(&candidate.record)
+    }
+
+    pub(super) async fn put_headers(
+        &self,
+        series: &SeriesKey,
+        pack: u64,
+        offsets: &[u64],
+        headers: &[Header],
+    ) -> Result<(), StoreError> {
+        let headers: Vec<_> = offsets.iter().copied().zip(headers).collect();
+        let block = headers::encode(&headers)?;
+        let name = ObjectName::pack_headers(&series.0, &series.1, pack);
+        self.inner.objects.put(&name, block.into()).await.map_err(from_objects)
+    }
+
+    async fn move_to_pack(
+        &self,
+        series: &SeriesKey,
+        pack: u64,
+        row: PackRow,
+        candidates: Vec<Candidate>,
+        offsets: Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let series = series.clone();
+        on_blocking_thread(self, move |store| {
+            for (candidates, offsets) in candidates.chunks(MOVE_INSTANCES).zip(offsets.chunks(MOVE_INSTANCES)) {
+                let members = candidates.iter().zip(offsets).map(|(candidate, offset)| {
+                    let record = &candidate.record;
+                    (record.sop_instance_uid.clone(), record.location.clone(), *offset)
+                });
+                let settled = Settled {
+                    study: series.0.clone(),
+                    series: series.1.clone(),
+                    pack,
+                    row,
+                    members: members.collect(),
+                    replaced: Vec::new(),
+                };
+                store
+                    .inner
+                    .writer
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .settle(&settled)?;
+                let mut waiting = store.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                for candidate in candidates {
+                    waiting.release(candidate.waiting.segment);
+                }
+            }
+            store.inner.counters.settled(candidates.len() as u64);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) fn retire(&self, retired: Retired) {
+        self.inner
+            .retired
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(retired);
+    }
+}
+
+fn member_of(found: &Found) -> Member {
+    let entry = &found.entry;
+    Member {
+        sop_instance: entry.sop_instance.as_str().to_owned(),
+        length: entry.length,
+        data_set_offset: entry.data_set_offset,
+        transfer_syntax: entry.transfer_syntax.as_str().to_owned(),
+        sha256: entry.sha256,
+        crc32: entry.crc32,
+        received_at: entry.received_at,
+        origin: Some(entry.origin.clone()),
+        reason: None,
+    }
+}
+
+pub(super) fn from_objects(error: ObjectError) -> StoreError {
+    match error {
+        ObjectError::Full(text) => StoreError::OutOfSpace(text),
+        ObjectError::Io(error) => StoreError::Io(error),
+        other => StoreError::Objects(other.to_string()),
+    }
+}
