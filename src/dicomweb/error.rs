@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{ingest::IngestError, query::QueryError, render::RenderError, retrieve::RetrieveError};
+use crate::{ingest::IngestError, query::QueryError, retrieve::RetrieveError};
 
 /// An answer that is not what was asked for, as `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,36 +205,6 @@ impl From<RetrieveError> for Problem {
     }
 }
 
-impl From<&RenderError> for Problem {
-    fn from(error: &RenderError) -> Self {
-        match error {
-            RenderError::Parameter(_) => Self::bad_request(error.to_string()),
-            RenderError::NotRenderable(_) | RenderError::Decode(_) | RenderError::Encode(_) => {
-                Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
-            }
-            RenderError::Retrieve(RetrieveError::NotFound(_)) => Self::not_found(error.to_string()),
-            RenderError::Retrieve(RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_)) => {
-                Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
-            }
-            RenderError::Busy => Self::unavailable(error.to_string()),
-            RenderError::Retrieve(RetrieveError::Store(error)) => Self::internal(error),
-            RenderError::Failed(what) => Self::internal(what),
-        }
-    }
-}
-
-impl From<RenderError> for Problem {
-    fn from(error: RenderError) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<std::sync::Arc<RenderError>> for Problem {
-    fn from(error: std::sync::Arc<RenderError>) -> Self {
-        Self::from(error.as_ref())
-    }
-}
-
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
         match error {
@@ -306,6 +276,25 @@ pub fn more_results(remaining: Option<u64>) -> String {
 #[must_use]
 pub fn unsupported_key(name: &str) -> String {
     format!("The attribute {name} is not supported for matching here and was ignored")
+}
+
+/// The text of the warning that a query parameter is none (PS3.18 §8.3.4 lets unknown ones be ignored; silence would pass for
+/// a match).
+#[must_use]
+pub fn unknown_parameter(name: &str) -> String {
+    format!(
+        "The parameter {} is not known and was ignored",
+        name.chars().take(64).collect::<String>()
+    )
+}
+
+/// The text of the warning that a field to include is none.
+#[must_use]
+pub fn unknown_field(name: &str) -> String {
+    format!(
+        "The includefield {} is not known and was ignored",
+        name.chars().take(64).collect::<String>()
+    )
 }
 
 #[cfg(test)]

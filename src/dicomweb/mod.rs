@@ -18,12 +18,7 @@ use tower_http::{
     compression::{CompressionLayer, Predicate},
 };
 
-use crate::{
-    ingest::Ingest,
-    query::QueryRoom,
-    render::{Render, RenderOptions},
-    retrieve::Retrieve,
-};
+use crate::{ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
 
 pub mod accept;
 pub mod base_url;
@@ -119,8 +114,6 @@ pub struct DicomwebState {
     pub query: QueryRoom,
     /// Reads back.
     pub retrieve: Retrieve,
-    /// Shows.
-    pub render: Render,
     /// Permits to search.
     queries: Arc<Semaphore>,
 }
@@ -134,7 +127,6 @@ impl DicomwebState {
             config: Arc::new(config),
             ingest,
             query,
-            render: Render::new(retrieve.clone(), RenderOptions::default()),
             retrieve,
             queries,
         }
@@ -145,7 +137,7 @@ impl DicomwebState {
 pub fn router(state: DicomwebState) -> Router {
     let origins = Arc::new(state.config.origins.clone());
     let base_path = state.config.base_path().to_owned();
-    let service = Router::new()
+    let services = Router::new()
         .merge(capabilities::routes())
         .merge(qido::routes())
         .merge(wado::routes())
@@ -153,7 +145,16 @@ pub fn router(state: DicomwebState) -> Router {
         .merge(stow::routes())
         .merge(rendered::routes())
         .method_not_allowed_fallback(refuse_method)
-        .fallback(refuse_path)
+        .fallback(refuse_path);
+    let placed = if base_path.is_empty() {
+        services
+    } else {
+        let with_slash = format!("{base_path}/");
+        Router::new()
+            .nest(&base_path, services)
+            .merge(capabilities::root_at(&with_slash))
+    };
+    placed
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Problem::internal("a handler panicked").into_response()
         }))
@@ -163,12 +164,7 @@ pub fn router(state: DicomwebState) -> Router {
                 .compress_when(Compressible),
         )
         .layer(middleware::from_fn_with_state(origins, cors::grant))
-        .with_state(state);
-    if base_path.is_empty() {
-        service
-    } else {
-        Router::new().nest(&base_path, service)
-    }
+        .with_state(state)
 }
 
 async fn refuse_path() -> Problem {
@@ -219,3 +215,6 @@ impl Predicate for Compressible {
         textual && long && !response.headers().contains_key(header::CONTENT_RANGE)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use super::error::Problem;
 
-/// Longer query components are refused with 414: a list of 400 UIDs needs 26 kB.
-const QUERY_MAX_BYTES: usize = 64 << 10;
+/// Longer query components are refused with 414: a list of 400 UIDs needs 26 kB. HTTP itself ends at 64 kB for the whole URI.
+const QUERY_MAX_BYTES: usize = 48 << 10;
 /// More parameters are refused with 400.
 const PARAMETERS_MAX: usize = 1000;
 

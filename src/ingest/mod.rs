@@ -127,6 +127,3 @@ impl From<StoreError> for IngestError {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -48,7 +48,7 @@ pub(super) fn always_returned(level: Level) -> &'static [(Tag, Presence)] {
         Level::Series => &[
             (0x0008_0060, Required),
             (0x0008_0201, IfKnown),
-            (0x0008_103E, IfKnown),
+            (0x0008_103E, Required),
             (0x0008_1190, IfKnown),
             (0x0020_000E, Required),
             (0x0020_0011, Required),

@@ -272,9 +272,7 @@ mod tests {
         for (place, row) in table.iter_mut().enumerate() {
             row[0] = place;
         }
-        for place in 0..=two.len() {
-            table[0][place] = place;
-        }
+        table[0] = (0..=two.len()).collect();
         for a in 1..=one.len() {
             for b in 1..=two.len() {
                 let differs = usize::from(one[a - 1] != two[b - 1]);

@@ -68,6 +68,8 @@ pub struct Query {
     pub keys: Vec<Key>,
     /// What to return.
     pub include: Include,
+    /// Attributes beside those of [`Query::include`]: of the levels above, where all of the level are returned.
+    pub also: Vec<Tag>,
     /// Match names by likeness (PS3.4 §C.2.2.2.1).
     pub fuzzy: bool,
     /// Match a date key and its time key as one range (PS3.4 §C.2.2.2.5), as negotiated or as QIDO-RS does.
@@ -92,6 +94,7 @@ impl Query {
             level,
             keys: Vec::new(),
             include: Include::Listed(Vec::new()),
+            also: Vec::new(),
             fuzzy: false,
             combined_datetime: false,
             empty_value_matching: false,
@@ -99,6 +102,16 @@ impl Query {
             retrieve_url_base: None,
             offset: 0,
             limit: u64::MAX,
+        }
+    }
+}
+
+impl Query {
+    /// Adds attributes to what is returned; nothing where everything of the level is, but for levels above.
+    pub fn include_also(&mut self, tags: &[Tag]) {
+        match &mut self.include {
+            Include::Listed(listed) | Include::Exactly(listed) => listed.extend_from_slice(tags),
+            Include::All => self.also.extend_from_slice(tags),
         }
     }
 }
@@ -215,7 +228,7 @@ impl QueryRoom {
     /// # Errors
     /// [`QueryError`].
     pub fn find(&self, query: &Query) -> Result<Answers, QueryError> {
-        if !plan::natural_order_left_out(&query.order).is_empty() {
+        if !order::is_natural(query) {
             return order::find_sorted(self, query);
         }
         let mut search = self.search(query)?;

@@ -6,10 +6,11 @@ use filmroom_storage::model::{Attributes, Tag};
 
 use crate::dataset::fold;
 
-use super::{Answer, Answers, Direction, Include, OrderBy, Query, QueryError, QueryRoom};
+use super::{Answer, Answers, Direction, Include, Level, OrderBy, Query, QueryError, QueryRoom};
 
 /// More matches are not sorted: each costs about a kilobyte while they are.
 const SORTED_MAX: usize = 20_000;
+const STUDY_DATE: Tag = 0x0008_0020;
 const GATHERED_AT_A_TIME: usize = 1_000;
 
 /// What answers are compared by.
@@ -18,6 +19,15 @@ enum SortValue {
     Number(f64),
     Text(String),
     Missing,
+}
+
+/// True when the order of the index will do: studies newest first.
+pub(super) fn is_natural(query: &Query) -> bool {
+    match query.order.as_slice() {
+        [] => true,
+        [first] => query.level == Level::Study && first.tag == STUDY_DATE && first.direction == Direction::Descending,
+        _ => false,
+    }
 }
 
 pub(super) fn find_sorted(room: &QueryRoom, query: &Query) -> Result<Answers, QueryError> {

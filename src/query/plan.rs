@@ -6,7 +6,7 @@ use filmroom_storage::{
 };
 
 use super::{
-    Direction, Include, Key, Level, OrderBy, Query, QueryError, attribute,
+    Include, Key, Level, Query, QueryError, attribute,
     columns::Columns,
     levels,
     matching::{EmptyValues, Names, Reading, Test},
@@ -108,7 +108,6 @@ pub(super) struct Plan {
     /// Keys on attributes that only headers hold, at instance level.
     pub(super) header: Tests,
     pub(super) columns: Columns,
-    pub(super) order: Vec<OrderBy>,
     pub(super) ignored: Vec<Vec<Tag>>,
 }
 
@@ -147,7 +146,6 @@ impl Plan {
             instance: Tests::default(),
             header: Tests::default(),
             columns: Columns::new(query),
-            order: natural_order_left_out(&query.order),
             ignored: Vec::new(),
         };
         let reading = Reading {
@@ -225,9 +223,9 @@ impl Plan {
         match path {
             [SPECIFIC_CHARACTER_SET | QUERY_RETRIEVE_LEVEL | RETRIEVE_AE_TITLE | RETRIEVE_URL] => {}
             [INSTANCE_AVAILABILITY] if test.accepts_text("ONLINE") => {}
-            [STUDY_INSTANCE_UID] => self.study_uids = Some(uids(test, StudyInstanceUid::new)),
-            [SERIES_INSTANCE_UID] => self.series_uids = Some(uids(test, SeriesInstanceUid::new)),
-            [SOP_INSTANCE_UID] => self.sop_uids = Some(uids(test, SopInstanceUid::new)),
+            [STUDY_INSTANCE_UID] => narrow(&mut self.study_uids, uids(test, StudyInstanceUid::new)),
+            [SERIES_INSTANCE_UID] => narrow(&mut self.series_uids, uids(test, SeriesInstanceUid::new)),
+            [SOP_INSTANCE_UID] => narrow(&mut self.sop_uids, uids(test, SopInstanceUid::new)),
             [MODALITIES_IN_STUDY] => self.study_facts.modalities.push(test),
             [MODALITY] if at_study => self.study_facts.modalities.push(test),
             [SOP_CLASSES_IN_STUDY] => self.study_facts.sop_classes.push(test),
@@ -293,21 +291,16 @@ impl Plan {
     }
 }
 
-/// The order of the index serves for studies newest first.
-pub(super) fn natural_order_left_out(order: &[OrderBy]) -> Vec<OrderBy> {
-    match order {
-        [
-            OrderBy {
-                tag: STUDY_DATE,
-                direction: Direction::Descending,
-            },
-        ] => Vec::new(),
-        other => other.to_vec(),
-    }
-}
-
 fn is_of_a_moment(path: &[Tag], moments: &[(Tag, Tag)]) -> bool {
     moments.iter().any(|(date, time)| path == [*date] || path == [*time])
+}
+
+/// Two keys on one attribute must both match: the path's and the query's.
+fn narrow<T: PartialEq>(uids: &mut Option<Vec<T>>, asked: Vec<T>) {
+    match uids {
+        Some(uids) => uids.retain(|uid| asked.contains(uid)),
+        None => *uids = Some(asked),
+    }
 }
 
 /// The UIDs of a key; they were checked when it was read.
@@ -405,9 +398,6 @@ pub(super) fn asked_tags(query: &Query) -> impl Iterator<Item = Tag> {
         Include::Listed(tags) | Include::Exactly(tags) => tags,
         Include::All => &[],
     };
-    query
-        .keys
-        .iter()
-        .filter_map(|key| key.path.first().copied())
-        .chain(listed.iter().copied())
+    let of_keys = query.keys.iter().filter_map(|key| key.path.first());
+    of_keys.chain(listed).chain(&query.also).copied()
 }

@@ -421,7 +421,7 @@ fn names_the_key_that_is_wrong() {
             "{name}: {error}"
         );
     }
-    let deep = vec!["ProcedureCodeSequence"; 9].join(".") + ".CodeValue";
+    let deep = ["ProcedureCodeSequence"; 9].join(".") + ".CodeValue";
     assert!(room.find(&ask(Level::Study, &[(&deep, "x")])).is_err());
 }
 

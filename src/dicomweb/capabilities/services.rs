@@ -1,0 +1,265 @@
+//! The table: every path and method of the service. A test holds it against the router.
+
+/// One method on one path.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::dicomweb) struct Service {
+    /// `get`, `post` or `options`.
+    pub(in crate::dicomweb) method: &'static str,
+    /// From the root of the service, parameters in braces.
+    pub(in crate::dicomweb) path: &'static str,
+    /// One sentence.
+    pub(in crate::dicomweb) summary: &'static str,
+    /// What kind of resource it is.
+    pub(in crate::dicomweb) kind: Kind,
+}
+
+/// What a service takes and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dicomweb) enum Kind {
+    /// Search (PS3.18 §10.6).
+    Search,
+    /// DICOM instances (PS3.18 §10.4).
+    Instances,
+    /// Metadata.
+    Metadata,
+    /// Frames.
+    Frames,
+    /// Bulk data and pixel data.
+    BulkData,
+    /// Rendered resources and thumbnails.
+    Rendered,
+    /// Store (PS3.18 §10.5).
+    Store,
+    /// This description (PS3.18 §8.9).
+    Capabilities,
+}
+
+impl Kind {
+    /// Media types of answers.
+    pub(in crate::dicomweb) fn gives(self) -> &'static [&'static str] {
+        match self {
+            Self::Search | Self::Store => &[
+                "application/dicom+json",
+                "application/json",
+                "multipart/related; type=\"application/dicom+xml\"",
+            ],
+            Self::Metadata => &[
+                "application/dicom+json",
+                "application/json",
+                "multipart/related; type=\"application/dicom+xml\"",
+            ],
+            Self::Instances => &[
+                "multipart/related; type=\"application/dicom\"",
+                "application/dicom",
+                "application/zip",
+            ],
+            Self::Frames => &[
+                "multipart/related; type=\"application/octet-stream\"",
+                "multipart/related; type=\"image/jpeg\"",
+                "multipart/related; type=\"image/jls\"",
+                "multipart/related; type=\"image/jp2\"",
+                "multipart/related; type=\"image/dicom-rle\"",
+                "multipart/related; type=\"image/jphc\"",
+            ],
+            Self::BulkData => &[
+                "multipart/related; type=\"application/octet-stream\"",
+                "application/octet-stream",
+            ],
+            Self::Rendered => &["image/jpeg", "image/png"],
+            Self::Capabilities => &["application/json", "application/vnd.sun.wadl+xml"],
+        }
+    }
+
+    /// Media types of requests.
+    pub(in crate::dicomweb) fn takes(self) -> &'static [&'static str] {
+        match self {
+            Self::Store => &[
+                "multipart/related; type=\"application/dicom\"",
+                "multipart/related; type=\"application/dicom+json\"",
+                "multipart/related; type=\"application/dicom+xml\"",
+                "application/dicom",
+            ],
+            _ => &[],
+        }
+    }
+
+    /// Query parameters and what each is.
+    pub(in crate::dicomweb) fn parameters(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Search => &[
+                (
+                    "{attribute}",
+                    "A key by keyword, by tag as eight hexadecimal digits, or by a path of them joined with dots. Dates and times take ranges (20240101-20240131), text and names take * and ?, UIDs and codes take lists.",
+                ),
+                ("limit", "At most so many results."),
+                ("offset", "Leave out so many results."),
+                (
+                    "includefield",
+                    "Attributes to return beside the level's own, separated by commas, or all.",
+                ),
+                ("fuzzymatching", "true: match names by likeness."),
+                (
+                    "emptyvaluematching",
+                    "true: a key of two quotation marks matches what is absent or empty.",
+                ),
+                (
+                    "orderby",
+                    "Attributes to sort by, separated by commas; a minus sign before one sorts downwards.",
+                ),
+                ("accept", "Media types in place of the Accept header field."),
+            ],
+            Self::Rendered => &[
+                (
+                    "viewport",
+                    "width,height of the picture, and of the region of the source to show.",
+                ),
+                ("window", "center,width,function: linear, linear-exact or sigmoid."),
+                ("quality", "1 to 100, for JPEG."),
+                ("accept", "Media types in place of the Accept header field."),
+            ],
+            Self::Capabilities => &[],
+            _ => &[("accept", "Media types in place of the Accept header field.")],
+        }
+    }
+}
+
+const fn service(method: &'static str, path: &'static str, kind: Kind, summary: &'static str) -> Service {
+    Service {
+        method,
+        path,
+        summary,
+        kind,
+    }
+}
+
+/// All of them.
+pub(in crate::dicomweb) const SERVICES: &[Service] = &[
+    service("get", "/", Kind::Capabilities, "What this service can do."),
+    service("options", "/", Kind::Capabilities, "What this service can do."),
+    service(
+        "get",
+        "/openapi.json",
+        Kind::Capabilities,
+        "What this service can do, as an OpenAPI document.",
+    ),
+    service("get", "/patients", Kind::Search, "Searches for patients."),
+    service(
+        "get",
+        "/patients/{patient}/studies",
+        Kind::Search,
+        "Searches for studies of a patient, by patient ID.",
+    ),
+    service("get", "/studies", Kind::Search, "Searches for studies."),
+    service("get", "/series", Kind::Search, "Searches for series."),
+    service("get", "/instances", Kind::Search, "Searches for instances."),
+    service(
+        "get",
+        "/studies/{study}/series",
+        Kind::Search,
+        "Searches for series of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/instances",
+        Kind::Search,
+        "Searches for instances of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances",
+        Kind::Search,
+        "Searches for instances of a series.",
+    ),
+    service(
+        "get",
+        "/series/{series}/instances",
+        Kind::Search,
+        "Searches for instances of a series.",
+    ),
+    service("post", "/studies", Kind::Store, "Stores instances."),
+    service(
+        "post",
+        "/studies/{study}",
+        Kind::Store,
+        "Stores instances of one study.",
+    ),
+    service("get", "/studies/{study}", Kind::Instances, "Retrieves a study."),
+    service(
+        "get",
+        "/studies/{study}/series/{series}",
+        Kind::Instances,
+        "Retrieves a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}",
+        Kind::Instances,
+        "Retrieves an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/metadata",
+        Kind::Metadata,
+        "Retrieves the metadata of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/metadata",
+        Kind::Metadata,
+        "Retrieves the metadata of a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/metadata",
+        Kind::Metadata,
+        "Retrieves the metadata of an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}",
+        Kind::Frames,
+        "Retrieves frames, numbered from 1 and separated by commas.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/bulkdata",
+        Kind::BulkData,
+        "Retrieves all bulk data of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/bulkdata",
+        Kind::BulkData,
+        "Retrieves all bulk data of a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/bulkdata",
+        Kind::BulkData,
+        "Retrieves all bulk data of an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}",
+        Kind::BulkData,
+        "Retrieves one bulk value, as its BulkDataURI names it.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/pixeldata",
+        Kind::BulkData,
+        "Retrieves the pixel data of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/pixeldata",
+        Kind::BulkData,
+        "Retrieves the pixel data of a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/pixeldata",
+        Kind::BulkData,
+        "Retrieves the pixel data of an instance.",
+    ),
+];
