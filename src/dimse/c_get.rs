@@ -1,16 +1,13 @@
 //! C-GET SCP (PS3.7 §9.1.3, PS3.4 §C.4.3): instances come back over the same association.
 
-use futures_util::StreamExt;
-
 use super::{
     association::{Association, AssociationError, Context, QueryModel},
     c_find, identifier,
     message::CommandSet,
     session::{self, Session},
     status::Status,
-    sub_operation::{self, Plan, Progress, SendError, Sending},
+    sub_operation::{self, Asker, Plan, Progress, Sent},
 };
-use crate::retrieve::Retrieve;
 
 /// Serves one C-GET.
 pub(super) async fn serve(
@@ -38,9 +35,47 @@ pub(super) async fn serve(
             .await;
         }
     };
-    let (progress, cancelled) = perform(association, &session.rooms.retrieve, context, &request, plan).await?;
-    session.tally.sent += progress.arrived();
-    finish(association, context, &request, &progress, cancelled).await
+    let mut asker = Getting {
+        context_id: context.id,
+        request: &request,
+    };
+    let performed = sub_operation::perform(association, &session.rooms.retrieve, plan, None, &mut asker).await?;
+    session.tally.sent += performed.progress.arrived();
+    match performed.lost {
+        None => finish(association, context, &request, &performed.progress, performed.cancelled).await,
+        Some(error) => Err(error),
+    }
+}
+
+/// Asker and receiver are one: what it is told goes out with the next instance, in one write.
+struct Getting<'a> {
+    context_id: u8,
+    request: &'a CommandSet,
+}
+
+impl Asker for Getting<'_> {
+    fn cancellable(&self) -> Option<u16> {
+        self.request.message_id
+    }
+
+    async fn is_cancelled(&mut self, receiver: &mut Association) -> Result<bool, AssociationError> {
+        c_find::is_cancelled(receiver, self.request.message_id.unwrap_or_default())
+    }
+
+    async fn sent(
+        &mut self,
+        receiver: &mut Association,
+        _: Sent<'_>,
+        progress: &Progress,
+    ) -> Result<(), AssociationError> {
+        if !progress.is_done() {
+            receiver.queue(self.context_id, &progress.pending(self.request), None);
+            if receiver.is_queue_long() {
+                receiver.flush().await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sends the final response.
@@ -65,59 +100,4 @@ pub(super) async fn finish(
             .await
         }
     }
-}
-
-async fn perform(
-    association: &mut Association,
-    retrieve: &Retrieve,
-    context: &Context,
-    request: &CommandSet,
-    mut plan: Plan,
-) -> Result<(Progress, bool), AssociationError> {
-    let message_id = request.message_id.unwrap_or_default();
-    let contexts = association.negotiated().contexts().to_vec();
-    let mut progress = Progress::new(plan.total);
-    let mut instances = plan.instances(retrieve);
-    while let Some(record) = instances.next().await {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::error!(%error, "a retrieval broke off");
-                progress.rest_failed();
-                break;
-            }
-        };
-        if c_find::is_cancelled(association, message_id)? {
-            return Ok((progress, true));
-        }
-        let Some((context_id, outgoing)) = sub_operation::prepare(retrieve, &contexts, &record).await else {
-            progress.failed(&record.sop_instance_uid);
-            continue;
-        };
-        let sending = Sending {
-            context_id,
-            sop_class_uid: &record.sop_class_uid,
-            sop_instance_uid: &record.sop_instance_uid,
-            originator: None,
-            cancellable: Some(message_id),
-        };
-        match sub_operation::send(association, &sending, outgoing).await {
-            Ok(sent) => {
-                progress.sent(sent.status, &record.sop_instance_uid);
-                if sent.cancelled {
-                    return Ok((progress, true));
-                }
-            }
-            Err(SendError::Source(error)) => {
-                tracing::warn!(%error, sop_instance_uid = %record.sop_instance_uid, "an instance cannot be read");
-                progress.failed(&record.sop_instance_uid);
-            }
-            Err(SendError::Association(error)) => return Err(error),
-        }
-        if !progress.is_done() {
-            // Goes out with the next instance, in one write.
-            association.queue(context.id, &progress.pending(request), None);
-        }
-    }
-    Ok((progress, false))
 }

@@ -1,16 +1,13 @@
 //! C-MOVE SCP (PS3.7 §9.1.4, PS3.4 §C.4.2): instances go to a third node, which has to be a configured peer.
 
-use futures_util::StreamExt;
-
 use super::{
     association::{Association, AssociationError, Context, QueryModel, connect},
     c_find, c_get, identifier,
     message::CommandSet,
     session::{self, Session},
     status::Status,
-    sub_operation::{self, Plan, Progress, SendError, Sending},
+    sub_operation::{self, Asker, Originator, Plan, Progress, Sent},
 };
-use crate::retrieve::Retrieve;
 
 /// Serves one C-MOVE.
 pub(super) async fn serve(
@@ -61,115 +58,58 @@ pub(super) async fn serve(
             return c_get::finish(association, context, &request, &progress, false).await;
         }
     };
-    let moved = perform(
+    let originator = Originator {
+        ae_title: association.negotiated().calling_ae_title.clone(),
+        message_id: request.message_id.unwrap_or_default(),
+    };
+    let mut asker = Moving {
         association,
-        &mut destination,
-        &session.rooms.retrieve,
-        context,
-        &request,
-        plan,
-    )
-    .await;
-    match moved {
-        Ok(Moved {
-            progress,
-            cancelled,
-            lost,
-        }) => {
-            match lost {
-                None => {
-                    if let Err(error) = destination.release().await {
-                        tracing::debug!(%error, "the move destination did not answer the release");
-                    }
-                }
-                Some(error) => {
-                    tracing::warn!(%error, destination = %peer.ae_title, "the move destination was lost");
-                    destination.fail(&error).await;
-                }
-            }
-            session.tally.sent += progress.arrived();
-            c_get::finish(association, context, &request, &progress, cancelled).await
-        }
+        context_id: context.id,
+        request: &request,
+    };
+    let retrieve = &session.rooms.retrieve;
+    let performed = sub_operation::perform(&mut destination, retrieve, plan, Some(&originator), &mut asker).await;
+    let performed = match performed {
+        Ok(performed) => performed,
         Err(error) => {
             // Whoever asked is gone; what was under way is broken off.
             destination.fail(&AssociationError::Left).await;
-            Err(error)
+            return Err(error);
+        }
+    };
+    match &performed.lost {
+        None => {
+            if let Err(error) = destination.release().await {
+                tracing::debug!(%error, "the move destination did not answer the release");
+            }
+        }
+        Some(error) => {
+            tracing::warn!(%error, destination = %peer.ae_title, "the move destination was lost");
+            destination.fail(error).await;
         }
     }
+    session.tally.sent += performed.progress.arrived();
+    c_get::finish(association, context, &request, &performed.progress, performed.cancelled).await
 }
 
-struct Moved {
-    progress: Progress,
-    cancelled: bool,
-    /// Why the destination cannot be used any more.
-    lost: Option<AssociationError>,
+/// The asker is told over its own association while the receiver is sent to over another.
+struct Moving<'a> {
+    association: &'a mut Association,
+    context_id: u8,
+    request: &'a CommandSet,
 }
 
-async fn perform(
-    association: &mut Association,
-    destination: &mut Association,
-    retrieve: &Retrieve,
-    context: &Context,
-    request: &CommandSet,
-    mut plan: Plan,
-) -> Result<Moved, AssociationError> {
-    let message_id = request.message_id.unwrap_or_default();
-    let originator = association.negotiated().calling_ae_title.clone();
-    let contexts = destination.negotiated().contexts().to_vec();
-    let mut progress = Progress::new(plan.total);
-    let mut instances = plan.instances(retrieve);
-    while let Some(record) = instances.next().await {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::error!(%error, "a retrieval broke off");
-                progress.rest_failed();
-                break;
-            }
-        };
-        if c_find::is_cancelled(association, message_id)? {
-            return Ok(Moved {
-                progress,
-                cancelled: true,
-                lost: None,
-            });
-        }
-        let Some((context_id, outgoing)) = sub_operation::prepare(retrieve, &contexts, &record).await else {
-            progress.failed(&record.sop_instance_uid);
-            continue;
-        };
-        let sending = Sending {
-            context_id,
-            sop_class_uid: &record.sop_class_uid,
-            sop_instance_uid: &record.sop_instance_uid,
-            originator: Some((&originator, message_id)),
-            cancellable: None,
-        };
-        match sub_operation::send(destination, &sending, outgoing).await {
-            Ok(sent) => progress.sent(sent.status, &record.sop_instance_uid),
-            Err(SendError::Source(error)) => {
-                tracing::warn!(%error, sop_instance_uid = %record.sop_instance_uid, "an instance cannot be read");
-                progress.failed(&record.sop_instance_uid);
-            }
-            Err(SendError::Association(error)) => {
-                progress.failed(&record.sop_instance_uid);
-                while let Some(Ok(record)) = instances.next().await {
-                    progress.failed(&record.sop_instance_uid);
-                }
-                return Ok(Moved {
-                    progress,
-                    cancelled: false,
-                    lost: Some(error),
-                });
-            }
-        }
-        if !progress.is_done() {
-            association.send(context.id, &progress.pending(request), None).await?;
-        }
+impl Asker for Moving<'_> {
+    async fn is_cancelled(&mut self, _: &mut Association) -> Result<bool, AssociationError> {
+        c_find::is_cancelled(self.association, self.request.message_id.unwrap_or_default())
     }
-    Ok(Moved {
-        progress,
-        cancelled: false,
-        lost: None,
-    })
+
+    async fn sent(&mut self, _: &mut Association, _: Sent<'_>, progress: &Progress) -> Result<(), AssociationError> {
+        if progress.is_done() {
+            return Ok(());
+        }
+        self.association
+            .send(self.context_id, &progress.pending(self.request), None)
+            .await
+    }
 }

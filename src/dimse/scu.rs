@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use filmroom_storage::model::{Attributes, Door, InstanceRecord, Origin, SopInstanceUid, TransferSyntaxUid};
-use futures_util::StreamExt;
-
 use super::{
     association::{
         Association, AssociationError, Context, EXPLICIT_VR_LITTLE_ENDIAN, Event, IMPLICIT_VR_LITTLE_ENDIAN, Proposal,
@@ -14,13 +11,14 @@ use super::{
     message::{CommandSet, Counts, Message, Operation},
     session,
     status::Status,
-    sub_operation::{self, Plan, SendError, Sending},
+    sub_operation::{self, Asker, Performed, Plan, Progress, Sent},
 };
 use crate::{
     dataset::{self, CharacterSet, DataSetError},
     ingest::{Announced, Ingest},
     retrieve::{Retrieve, RetrieveError, Selection},
 };
+use filmroom_storage::model::{Attributes, Door, InstanceRecord, Origin, SopInstanceUid, TransferSyntaxUid};
 
 /// Why an operation at a peer did not come to a status.
 #[derive(Debug, thiserror::Error)]
@@ -351,46 +349,54 @@ pub async fn send(
     selection: Selection,
     mut on_sent: impl FnMut(&InstanceRecord, Status) + Send,
 ) -> Result<SendReport, ScuError> {
-    let mut plan = Plan::new(retrieve, selection).await?;
-    let mut report = SendReport::default();
+    let plan = Plan::new(retrieve, selection).await?;
     if plan.total == 0 {
-        return Ok(report);
+        return Ok(SendReport::default());
     }
     let mut association = connect(peer, &plan.proposal(), config).await?;
-    let contexts = association.negotiated().contexts().to_vec();
-    let result = async {
-        let mut instances = plan.instances(retrieve);
-        while let Some(record) = instances.next().await {
-            let record = record?;
-            let mut failed = |why: String| report.failed.push((record.sop_instance_uid.clone(), why));
-            let Some((context_id, outgoing)) = sub_operation::prepare(retrieve, &contexts, &record).await else {
-                failed("the peer takes it in no transfer syntax that can be given".to_owned());
-                continue;
-            };
-            let sending = Sending {
-                context_id,
-                sop_class_uid: &record.sop_class_uid,
-                sop_instance_uid: &record.sop_instance_uid,
-                originator: None,
-                cancellable: None,
-            };
-            match sub_operation::send(&mut association, &sending, outgoing).await {
-                Ok(sent) => {
-                    if sent.status == Status::SUCCESS || sent.status.is_warning() {
-                        report.sent += 1;
-                    } else {
-                        failed(format!("answered with status {}", sent.status));
-                    }
-                    on_sent(&record, sent.status);
+    let mut asker = Reporting {
+        report: SendReport::default(),
+        on_sent: &mut on_sent,
+    };
+    let performed = sub_operation::perform(&mut association, retrieve, plan, None, &mut asker).await;
+    let report = asker.report;
+    let result = match performed {
+        Ok(Performed { lost: None, .. }) => Ok(()),
+        Ok(Performed { lost: Some(error), .. }) | Err(error) => Err(error.into()),
+    };
+    settle(association, result).await.map(|()| report)
+}
+
+struct Reporting<'a, F> {
+    report: SendReport,
+    on_sent: &'a mut F,
+}
+
+impl<F: FnMut(&InstanceRecord, Status) + Send> Asker for Reporting<'_, F> {
+    async fn is_cancelled(&mut self, _: &mut Association) -> Result<bool, AssociationError> {
+        Ok(false)
+    }
+
+    async fn sent(&mut self, _: &mut Association, outcome: Sent<'_>, _: &Progress) -> Result<(), AssociationError> {
+        match outcome {
+            Sent::Answered(record, status) => {
+                if status == Status::SUCCESS || status.is_warning() {
+                    self.report.sent += 1;
+                } else {
+                    self.report.failed.push((
+                        record.sop_instance_uid.clone(),
+                        format!("answered with status {status}"),
+                    ));
                 }
-                Err(SendError::Source(error)) => failed(error.to_string()),
-                Err(SendError::Association(error)) => return Err(error.into()),
+                (self.on_sent)(record, status);
+            }
+            Sent::Unsendable(uid) => {
+                let why = "it cannot be read, or given in a form that the peer takes".to_owned();
+                self.report.failed.push((uid.clone(), why));
             }
         }
         Ok(())
     }
-    .await;
-    settle(association, result).await.map(|()| report)
 }
 
 fn first_context(association: &Association, service: &'static str) -> Result<Context, ScuError> {

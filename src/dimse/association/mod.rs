@@ -18,6 +18,7 @@ use std::{io, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -39,10 +40,27 @@ pub(crate) use request::connect;
 /// Bytes that one read of the socket may bring: large, since each read costs a system call.
 const BUFFER_LENGTH: usize = 256 << 10;
 
-/// A connection: TCP, TLS, or memory in tests.
-pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+/// Reads shorter than this may be the first piece of a message whose rest the peer holds back.
+const ACKNOWLEDGED_LENGTH: usize = 64 << 10;
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+/// A connection: TCP, TLS, or memory in tests.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Acknowledges at once what has come. Toolkits that write a PDU in two pieces with Nagle's algorithm on (DCMTK as
+    /// distributions build it) hold the second piece back until then: 40 ms a message where acknowledgements are delayed.
+    fn acknowledge(&self) {}
+}
+
+impl Connection for TcpStream {
+    fn acknowledge(&self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = self.set_quickack(true) {
+            tracing::trace!(%error, "an acknowledgement could not be hurried");
+        }
+    }
+}
+
+#[cfg(test)]
+impl Connection for tokio::io::DuplexStream {}
 
 /// How an association ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -229,6 +247,10 @@ impl Association {
             return Err(AssociationError::Closed);
         }
         self.deframer.filled(length);
+        // A read that filled the buffer is one of many in a row; those are acknowledged without help.
+        if length < ACKNOWLEDGED_LENGTH {
+            self.connection.acknowledge();
+        }
         Ok(())
     }
 

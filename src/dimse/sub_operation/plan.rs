@@ -1,0 +1,83 @@
+//! Which instances a retrieval means.
+
+use filmroom_storage::model::{InstanceRecord, SopClassUid, TransferSyntaxUid};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::propose::propose;
+use crate::{
+    dimse::association::Proposal,
+    retrieve::{Retrieve, RetrieveError, Selection},
+};
+
+/// Records that are kept from counting to sending; of a larger selection they are read again, so that memory stays flat.
+const RECORDS_MAX: usize = 4096;
+
+/// The instances of a retrieval.
+pub(in crate::dimse) struct Plan {
+    /// How many.
+    pub(in crate::dimse) total: u64,
+    /// Each SOP class with the transfer syntaxes that its instances are stored in.
+    pub(in crate::dimse) kinds: Vec<(SopClassUid, Vec<TransferSyntaxUid>)>,
+    records: Vec<InstanceRecord>,
+    selection: Selection,
+}
+
+impl Plan {
+    /// Counts what a selection means.
+    pub(in crate::dimse) async fn new(retrieve: &Retrieve, selection: Selection) -> Result<Self, RetrieveError> {
+        let mut plan = Self {
+            total: 0,
+            kinds: Vec::new(),
+            records: Vec::new(),
+            selection: selection.clone(),
+        };
+        let mut found = retrieve.select(selection);
+        while let Some(record) = found.next().await {
+            let record = record?;
+            plan.total += 1;
+            plan.note_kind(&record);
+            if plan.records.len() < RECORDS_MAX {
+                plan.records.push(record);
+            }
+        }
+        if plan.total > RECORDS_MAX as u64 {
+            plan.records = Vec::new();
+        }
+        Ok(plan)
+    }
+
+    fn note_kind(&mut self, record: &InstanceRecord) {
+        let stored = &record.transfer_syntax_uid;
+        match self.kinds.iter_mut().find(|(class, _)| *class == record.sop_class_uid) {
+            Some((_, syntaxes)) if syntaxes.contains(stored) => {}
+            Some((_, syntaxes)) => syntaxes.push(stored.clone()),
+            None => self.kinds.push((record.sop_class_uid.clone(), vec![stored.clone()])),
+        }
+    }
+
+    /// The instances, in order.
+    pub(in crate::dimse) fn instances(
+        &mut self,
+        retrieve: &Retrieve,
+    ) -> BoxStream<'static, Result<InstanceRecord, RetrieveError>> {
+        if self.total <= RECORDS_MAX as u64 {
+            stream::iter(std::mem::take(&mut self.records)).map(Ok).boxed()
+        } else {
+            retrieve.select(self.selection.clone())
+        }
+    }
+
+    /// What to propose to a destination: for each SOP class its stored transfer syntaxes, each in a context of its own so that
+    /// bytes go as they are, and the two uncompressed ones that every node has to know one of.
+    pub(in crate::dimse) fn proposal(&self) -> Proposal {
+        propose(self.kinds.iter().map(|(class, syntaxes)| {
+            (
+                class.as_str(),
+                syntaxes.iter().map(TransferSyntaxUid::as_str).collect::<Vec<_>>(),
+            )
+        }))
+    }
+}
