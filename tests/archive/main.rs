@@ -13,6 +13,7 @@
 mod crash;
 mod dcmtk;
 mod demo;
+mod fixtures;
 mod harness;
 mod hostile;
 mod import;

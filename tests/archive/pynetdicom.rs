@@ -7,11 +7,11 @@ use crate::{
     harness::{Archive, Start, folder, python, run, write_all},
 };
 
-/// Some instances of each study of the catalogue.
+/// The first instances of each series of each study of the catalogue.
 pub fn some_of_everything(each: usize) -> Vec<Instance> {
     catalogue(1)
         .iter()
-        .flat_map(|study| study.instances().take(each).collect::<Vec<_>>())
+        .flat_map(|study| study.sample(each).collect::<Vec<_>>())
         .collect()
 }
 
