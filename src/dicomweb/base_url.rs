@@ -13,13 +13,34 @@ use super::{DicomwebState, error::Problem};
 /// `X-Forwarded-Host`, `X-Forwarded-Port` and `X-Forwarded-Prefix`, else from `Host`. What no host name may hold is not
 /// believed. Holds only characters that are plain in JSON, XML and header fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl(String);
+pub struct BaseUrl {
+    url: String,
+    /// Where the path begins in `url`, when the part before it is not certain.
+    path_from: Option<usize>,
+}
 
 impl BaseUrl {
     /// The URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.url
+    }
+
+    /// The start of references to be followed by who made the request: the URL, or its path alone when the request names
+    /// a host without a port and no proxy says where it stands. Some clients leave the port out of `Host` wherever they
+    /// are connected to; a reference that begins with the path leads them back the way they came.
+    #[must_use]
+    pub fn for_references(&self) -> &str {
+        self.path_from
+            .and_then(|from| self.url.get(from..))
+            .unwrap_or(&self.url)
+    }
+
+    fn of_configuration(url: &str) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            path_from: None,
+        }
     }
 
     fn of_request(headers: &HeaderMap, uri: &Uri, base_path: &str) -> Self {
@@ -51,7 +72,19 @@ impl BaseUrl {
             .map(|prefix| prefix.trim_end_matches('/'))
             .filter(|prefix| is_path(prefix))
             .unwrap_or_default();
-        Self(format!("{scheme}://{host}{prefix}{base_path}"))
+        let is_forwarded = [
+            "forwarded",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-prefix",
+        ]
+        .iter()
+        .any(|name| headers.contains_key(*name));
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        Self {
+            path_from: (!is_forwarded && !has_port).then(|| scheme.len() + "://".len() + host.len()),
+            url: format!("{scheme}://{host}{prefix}{base_path}"),
+        }
     }
 }
 
@@ -60,7 +93,7 @@ impl FromRequestParts<DicomwebState> for BaseUrl {
 
     async fn from_request_parts(parts: &mut Parts, state: &DicomwebState) -> Result<Self, Problem> {
         Ok(match &state.config.public_url {
-            Some(url) => Self(url.trim_end_matches('/').to_owned()),
+            Some(url) => Self::of_configuration(url),
             None => Self::of_request(&parts.headers, &parts.uri, state.config.base_path()),
         })
     }
@@ -158,6 +191,29 @@ mod tests {
             "http://pacs:8042/film/dicom-web",
         );
         check(&[("host", "[::1]:8080")], "http://[::1]:8080/dicom-web");
+    }
+
+    #[test]
+    fn references_begin_with_the_path_where_the_port_is_not_certain() {
+        let references = |fields: &[(&'static str, &str)]| {
+            let headers = fields
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            let url = BaseUrl::of_request(&headers, &"/dicom-web/studies".parse().unwrap(), "/dicom-web");
+            url.for_references().to_owned()
+        };
+        assert_eq!(references(&[("host", "h:8080")]), "http://h:8080/dicom-web");
+        assert_eq!(references(&[("host", "h")]), "/dicom-web");
+        assert_eq!(references(&[("host", "[::1]")]), "/dicom-web");
+        assert_eq!(
+            references(&[("host", "h"), ("x-forwarded-proto", "https")]),
+            "https://h/dicom-web"
+        );
+        assert_eq!(
+            BaseUrl::of_configuration("https://p/d/").for_references(),
+            "https://p/d"
+        );
     }
 
     #[test]

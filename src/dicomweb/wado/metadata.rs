@@ -16,7 +16,7 @@ use futures_util::{
 use super::{
     conditional::ETag,
     instances::not_modified,
-    resource::{Resource, instance_url},
+    resource::{Resource, instance_path},
     stream_body, typed,
 };
 use crate::{
@@ -68,8 +68,8 @@ impl Form {
 
     /// Writes one data set behind what was written before.
     fn write(&self, out: &mut Vec<u8>, base: &BaseUrl, is_first: bool, record: &InstanceRecord, header: &Header) {
-        let instance = instance_url(
-            base,
+        let instance = instance_path(
+            base.for_references(),
             &record.study_instance_uid,
             &record.series_instance_uid,
             &record.sop_instance_uid,
@@ -121,7 +121,7 @@ pub(super) async fn retrieve(
     };
     let offer = accept.negotiate(offers)?;
     let form = Form::of(offer);
-    let kind = format!("{offer:?} {}", base.as_str());
+    let kind = format!("{offer:?} {}", base.for_references());
     if let (Some(series), Some(instance)) = (&resource.series, &resource.instance) {
         let record = state.retrieve.instance(&resource.study, series, instance).await?;
         let etag = ETag::of([kind.as_bytes(), &record.sha256]);

@@ -90,5 +90,16 @@ pub fn instance_url(
     series: &SeriesInstanceUid,
     instance: &SopInstanceUid,
 ) -> String {
-    format!("{}/studies/{study}/series/{series}/instances/{instance}", base.as_str())
+    instance_path(base.as_str(), study, series, instance)
+}
+
+/// The same from another root.
+#[must_use]
+pub fn instance_path(
+    root: &str,
+    study: &StudyInstanceUid,
+    series: &SeriesInstanceUid,
+    instance: &SopInstanceUid,
+) -> String {
+    format!("{root}/studies/{study}/series/{series}/instances/{instance}")
 }
