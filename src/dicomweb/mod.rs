@@ -32,6 +32,7 @@ pub mod query_string;
 mod rendered;
 mod stow;
 mod wado;
+mod wado_uri;
 
 use cors::Origins;
 use error::Problem;
@@ -141,6 +142,7 @@ pub fn router(state: DicomwebState) -> Router {
         .merge(capabilities::routes())
         .merge(qido::routes())
         .merge(wado::routes())
+        .merge(wado_uri::routes())
         .merge(bulkdata::routes())
         .merge(stow::routes())
         .merge(rendered::routes())

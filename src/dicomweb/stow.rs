@@ -20,9 +20,16 @@ use super::{
     multipart::{BodyError, BodyStream, ContentType, MultipartError, MultipartReader, bounded},
 };
 
+mod assemble;
+mod codestream;
+mod element;
 mod instance;
+mod json;
+mod metadata;
 mod outcome;
+mod spool;
 mod taking;
+mod xml;
 
 use instance::{Pieces, Whole};
 use outcome::{Outcomes, ResponseForm};
@@ -174,7 +181,7 @@ async fn take(state: DicomwebState, asked: Asked, content_type: ContentType, bod
         .map(|declared| kind_of(declared).ok_or_else(|| Problem::unsupported_media_type(TAKEN)));
     let declared = declared.transpose()?;
     let mut taking = Taking::new(state.ingest.clone(), asked.study.clone(), asked.origin.clone());
-    let broken = take_parts(&mut reader, declared, &mut taking).await.err();
+    let broken = take_parts(&state, &mut reader, declared, &mut taking).await.err();
     answer(asked, taking.outcomes().await, broken)
 }
 
@@ -189,7 +196,13 @@ fn kind_of(media_type: &str) -> Option<Kind> {
 }
 
 /// Reads every part. An error ends the request; what was stored before stays stored.
-async fn take_parts(reader: &mut Reader, declared: Option<Kind>, taking: &mut Taking) -> Result<(), MultipartError> {
+async fn take_parts(
+    state: &DicomwebState,
+    reader: &mut Reader,
+    declared: Option<Kind>,
+    taking: &mut Taking,
+) -> Result<(), MultipartError> {
+    let mut described = metadata::Described::new(state.config.stow_metadata_max_bytes);
     let mut kind = declared;
     let mut count = 0;
     while let Some(headers) = reader.next_part().await? {
@@ -216,11 +229,10 @@ async fn take_parts(reader: &mut Reader, declared: Option<Kind>, taking: &mut Ta
                 }
                 Some(other) => taking.refuse_part(&format!("a part of media type {other} among instances")),
             },
-            Kind::Metadata => {
-                taking.refuse_part("instances described by metadata are not taken yet: send application/dicom")
-            }
+            Kind::Metadata => described.take(reader, headers, taking).await?,
         }
     }
+    described.finish(taking).await;
     Ok(())
 }
 

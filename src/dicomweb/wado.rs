@@ -16,7 +16,7 @@ mod zip;
 
 pub(super) use body::{stream_body, typed};
 pub(super) use frames::{FrameList, Numbers, frames_of};
-pub(super) use instances::{OneInstance, not_modified, one_instance};
+pub(super) use instances::{not_modified, one_instance};
 pub(super) use negotiation::Preference;
 
 /// The routes of this service.
