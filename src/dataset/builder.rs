@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use filmroom_storage::model::{Attributes, Tag, has_long_length};
 
-use super::{dictionary, vr};
+use super::{dictionary, normal::is_ascii, vr};
 
 /// Builds data sets in normal form. Elements may come in any order; the last value given for a tag wins.
 ///
@@ -72,10 +72,15 @@ impl Builder {
         self.set(tag, dictionary::entry(tag).relaxed(), Vec::new())
     }
 
-    /// Sets a sequence.
+    /// Sets a sequence. (0008,0005) of an item is left out: the data set around it has it.
     pub fn sequence(&mut self, tag: Tag, items: &[Attributes]) -> &mut Self {
         let mut value = Vec::with_capacity(items.iter().map(|item| item.as_bytes().len() + 8).sum());
         for item in items {
+            if item.get(SPECIFIC_CHARACTER_SET).is_some() {
+                self.needs_character_set |= !is_ascii(item.as_bytes());
+                Self::from_attributes(item).append_item(&mut value);
+                continue;
+            }
             value.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
             value.extend_from_slice(&u32::try_from(item.as_bytes().len()).unwrap_or(u32::MAX).to_le_bytes());
             value.extend_from_slice(item.as_bytes());
@@ -89,6 +94,57 @@ impl Builder {
             self.elements.remove(place);
         }
         self
+    }
+
+    /// The block of private elements that a private creator has reserved (PS3.5 §7.8.1), reserved now where it is not;
+    /// `None` when the group has no block left.
+    pub(crate) fn private_block(&mut self, group: u32, creator: &str) -> Option<u32> {
+        let of_group = |element: &&(Tag, [u8; 2], Vec<u8>)| {
+            element.0 >> 16 == group && (0x10..=0xFF).contains(&(element.0 & 0xFFFF))
+        };
+        let text = |value: &[u8]| String::from_utf8_lossy(value).trim_end_matches([' ', '\0']).to_owned();
+        if let Some(found) = self
+            .elements
+            .iter()
+            .filter(of_group)
+            .find(|element| text(&element.2) == creator.trim_end())
+        {
+            return Some(found.0 & 0xFF);
+        }
+        let taken: Vec<u32> = self
+            .elements
+            .iter()
+            .filter(of_group)
+            .map(|element| element.0 & 0xFF)
+            .collect();
+        let free = (0x10..=0xFF).find(|block| !taken.contains(block))?;
+        self.value(group << 16 | free, *b"LO", creator.as_bytes());
+        Some(free)
+    }
+
+    /// Appends the data set as an item of a sequence, without (0008,0005): the data set around it has it.
+    pub(crate) fn append_item(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0]);
+        let start = out.len();
+        for (tag, vr, value) in &self.elements {
+            if *tag != SPECIFIC_CHARACTER_SET {
+                push_element(out, *tag, *vr, value);
+            }
+        }
+        let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX).to_le_bytes();
+        if let Some(field) = out.get_mut(start - 4..start) {
+            field.copy_from_slice(&length);
+        }
+    }
+
+    /// Whether a text of it is beyond ASCII.
+    pub(crate) fn needs_character_set(&self) -> bool {
+        self.needs_character_set
+    }
+
+    /// Notes that a text inside one of its items is beyond ASCII.
+    pub(crate) fn set_needs_character_set(&mut self) {
+        self.needs_character_set = true;
     }
 
     /// The finished data set.

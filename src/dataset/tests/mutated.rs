@@ -70,7 +70,7 @@ fn run(bytes: &Bytes, uid: &str) -> usize {
 const SYNTAXES: [&str; 5] = [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, JPEG];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mutations_do_no_harm(
