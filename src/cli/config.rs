@@ -67,3 +67,34 @@ pub fn settings_table() -> String {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const README: &str = include_str!("../../README.md");
+
+    #[test]
+    fn the_readme_holds_every_setting() {
+        let table = settings_table();
+        assert!(
+            README.contains(&table),
+            "README.md is to hold what `filmroom config settings` prints:\n{table}"
+        );
+    }
+
+    #[test]
+    fn the_readme_holds_every_exit_status() {
+        for (status, meaning) in Status::ALL {
+            let row = format!("| {} | {meaning} |\n", status.code());
+            assert!(README.contains(&row), "README.md is to hold {row}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_a_settings_file_is_one() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/filmroom.toml");
+        let loaded = config::load(Some(&path), [], &[]).unwrap();
+        assert!(config::check_exposure(&loaded.config).is_ok());
+    }
+}

@@ -137,7 +137,7 @@ impl Failure {
             StoreError::Unavailable(why) => Self::new(
                 Status::TryLater,
                 why.clone(),
-                "stop the other Filmroom first, send to it instead of opening its folder, or name another folder with --data",
+                "if another Filmroom is using it, stop that one first, or name another folder with --data",
             ),
             _ => Self::new(
                 Status::TryLater,

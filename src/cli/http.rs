@@ -97,8 +97,7 @@ impl Builders {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
-            .max_buf_size(settings.header_max.as_usize())
-            .pipeline_flush(true);
+            .max_buf_size(settings.header_max.as_usize());
         builder
             .http2()
             .timer(TokioTimer::new())

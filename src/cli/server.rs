@@ -11,6 +11,7 @@ use super::{
     failure::{Failure, Status},
     health,
     http::{self, HttpServing},
+    settings_flags::reachable,
 };
 use crate::{
     config::Config,
@@ -22,6 +23,9 @@ use crate::{
     query::QueryRoom,
     retrieve::Retrieve,
 };
+
+/// Written into the data folder while it is served: the URL of the archive, for whoever finds the folder in use.
+const ADDRESS_FILE: &str = "serving";
 
 /// A running archive.
 pub struct Server {
@@ -61,14 +65,21 @@ impl Server {
             ),
         );
         match doors {
-            (Ok(dimse), Ok(http)) => Ok(Self {
-                store,
-                rooms,
-                dimse,
-                http,
-                shutdown,
-                folder,
-            }),
+            (Ok(dimse), Ok(http)) => {
+                let address = folder.join(ADDRESS_FILE);
+                // Only advice is made from it.
+                if let Err(error) = std::fs::write(&address, format!("http://{}\n", reachable(http.local_address()))) {
+                    tracing::warn!(%error, path = %address.display(), "the address cannot be written down");
+                }
+                Ok(Self {
+                    store,
+                    rooms,
+                    dimse,
+                    http,
+                    shutdown,
+                    folder,
+                })
+            }
             (Err(error), _) | (_, Err(error)) => {
                 shutdown.cancel();
                 close_store(&store, &folder).await?;
@@ -103,6 +114,7 @@ impl Server {
         self.shutdown.cancel();
         tokio::join!(self.dimse.closed(), self.http.closed());
         drop(self.rooms);
+        let _ = std::fs::remove_file(self.folder.join(ADDRESS_FILE));
         close_store(&self.store, &self.folder).await
     }
 }
@@ -115,7 +127,19 @@ pub async fn open_store(config: &Config) -> Result<Store, Failure> {
     let folder = &config.data.folder;
     Store::open(config.store_options(), Arc::new(DataSetDescriber))
         .await
-        .map_err(|error| Failure::store(folder, &error))
+        .map_err(|error| {
+            let mut failure = Failure::store(folder, &error);
+            if failure.status == Status::TryLater
+                && let Ok(address) = std::fs::read_to_string(folder.join(ADDRESS_FILE))
+            {
+                let address = address.trim();
+                failure.advice = format!(
+                    "a Filmroom that serves {address} seems to have it: `filmroom import --to {address} PATH` sends to that \
+                     one; else stop it first, or name another folder with --data"
+                );
+            }
+            failure
+        })
 }
 
 /// Closes a store.

@@ -2,6 +2,17 @@
 // the table links to all others.
 "use strict";
 
+// A picture that cannot be had leaves a dark place rather than a browser's broken one.
+document.addEventListener("error", (event) => {
+  if (event.target instanceof HTMLImageElement) event.target.classList.add("missing");
+}, true);
+document.addEventListener("load", (event) => {
+  if (event.target instanceof HTMLImageElement) event.target.classList.remove("missing");
+}, true);
+for (const image of document.images) {
+  if (image.complete && image.naturalWidth === 0) image.classList.add("missing");
+}
+
 (() => {
   const viewer = document.getElementById("viewer");
   if (!viewer) return;

@@ -124,7 +124,7 @@ fn row(resource: &str, instance: &Attributes) -> Markup {
             td {
                 a href={ (base) "/rendered" } { "rendered" } " · "
                 a href={ (base) "/metadata" } { "metadata" } " · "
-                a href=(base) { "DICOM" }
+                a href={ (base) "?accept=application/zip" } { "DICOM (ZIP)" }
             }
         }
     }

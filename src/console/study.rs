@@ -156,8 +156,7 @@ pub fn links(resource: &str) -> Markup {
         p.links {
             "DICOMweb: "
             a href={ (resource) "/metadata" } { "metadata" } " · "
-            a href={ (resource) "/rendered" } { "rendered" } " · "
-            a href=(resource) { "DICOM" }
+            a href={ (resource) "?accept=application/zip" } { "DICOM files (ZIP)" }
         }
     }
 }

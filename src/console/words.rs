@@ -1,16 +1,24 @@
 //! Values as people read them.
 
-/// A person name (PS3.5 §6.2.1.2) as read aloud: `FAMILY, Given`, with the ideographic group behind it.
+/// A person name (PS3.5 §6.2.1.2) as lists write it: `FAMILY, Given`, with the name in its own script behind it.
 pub fn person_name(value: &str) -> String {
-    let mut groups = value.split('=').map(group).filter(|group| !group.is_empty());
-    let Some(first) = groups.next() else {
-        return String::new();
-    };
-    let others: Vec<String> = groups.collect();
-    if others.is_empty() {
-        first
-    } else {
-        format!("{first} ({})", others.join(", "))
+    let mut groups = value.split('=');
+    let alphabetic = group(groups.next().unwrap_or_default());
+    // Ideographic, or else phonetic: either tells two people apart, both would be noise.
+    let other = groups.map(|group| {
+        group
+            .split('^')
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    let other = other
+        .map(|group| group.trim().to_owned())
+        .find(|group| !group.is_empty());
+    match (alphabetic.is_empty(), other) {
+        (_, None) => alphabetic,
+        (true, Some(other)) => other,
+        (false, Some(other)) => format!("{alphabetic} ({other})"),
     }
 }
 

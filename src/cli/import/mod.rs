@@ -3,6 +3,7 @@
 mod dicomdir;
 mod journal;
 mod progress;
+mod stow;
 mod take;
 mod tally;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use clap::Args;
 use self::{
     journal::{Forget, Journal},
     progress::Progress,
+    stow::Stow,
     take::{Destination, Done, Rooms, Taker},
     tally::{Ending, Outcome, Refusal, Tally},
     walk::{Go, Item, Walk},
@@ -62,6 +64,12 @@ pub struct Import {
     /// Write the whole report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Send to a running archive by STOW-RS instead of opening the data folder
+    #[arg(long, value_name = "http://HOST:PORT")]
+    to: Option<String>,
+    /// Remember in this file what is finished [default: in the data folder; with --to: nowhere]
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Read again what an earlier run finished
     #[arg(long)]
     again: bool,
@@ -95,50 +103,93 @@ impl Import {
         }
         logging::start(&config.log);
         let runtime = runtime::build(&config.run)?;
-        let store = runtime.block_on(server::open_store(&config))?;
-        let folder = &config.data.folder;
-        let destination = Rooms {
-            ingest: Ingest::new(store.clone()),
-            runtime: runtime.handle().clone(),
-        };
-        let journal_path = folder.join("import").join("finished");
-        let forget = if self.again { Forget::All } else { Forget::Nothing };
-        let journal = Journal::open(&journal_path, forget)
-            .map_err(|error| Failure::io("keep the import journal", &journal_path, &error))?;
-
         let stop = Arc::new(AtomicBool::new(false));
-        runtime.spawn(stop_at_signal(
-            runtime.block_on(async { Signals::new() })?,
-            Arc::clone(&stop),
-        ));
+        match &self.to {
+            Some(url) => {
+                let stow = Stow::connect(url).map_err(|why| {
+                    Failure::new(
+                        Status::Unavailable,
+                        why,
+                        "is `filmroom serve` running, and is the URL the one it printed?",
+                    )
+                })?;
+                let journal = self
+                    .journal
+                    .as_deref()
+                    .map(|path| self.open_journal(path))
+                    .transpose()?;
+                runtime.spawn(stop_at_signal(
+                    runtime.block_on(async { Signals::new() })?,
+                    Arc::clone(&stop),
+                ));
+                let progress = Progress::begin();
+                let (tally, took, ending) = self.take_all(&stow, journal.as_ref(), &config, &progress, &stop);
+                progress.end();
+                self.report(&tally, took, &ending)
+            }
+            None => {
+                let folder = &config.data.folder;
+                let store = runtime.block_on(server::open_store(&config))?;
+                let in_folder = folder.join("import").join("finished");
+                let journal = self.open_journal(self.journal.as_deref().unwrap_or(&in_folder))?;
+                runtime.spawn(stop_at_signal(
+                    runtime.block_on(async { Signals::new() })?,
+                    Arc::clone(&stop),
+                ));
+                let rooms = Rooms {
+                    ingest: Ingest::new(store.clone()),
+                    runtime: runtime.handle().clone(),
+                };
+                let progress = Progress::begin();
+                let (tally, took, ending) = self.take_all(&rooms, Some(&journal), &config, &progress, &stop);
+                progress.finishing("settling into packs");
+                let settled = runtime.block_on(store.settle_now());
+                progress.end();
+                if let Err(error) = settled {
+                    eprintln!("filmroom: not all has settled into packs yet: {error}; it will when the archive runs");
+                }
+                drop(rooms);
+                runtime.block_on(server::close_store(&store, folder))?;
+                self.report(&tally, took, &ending)
+            }
+        }
+    }
+
+    fn open_journal(&self, path: &Path) -> Result<Journal, Failure> {
+        let forget = if self.again { Forget::All } else { Forget::Nothing };
+        Journal::open(path, forget).map_err(|error| Failure::io("keep the import journal", path, &error))
+    }
+
+    fn take_all<D: Destination>(
+        &self,
+        destination: &D,
+        journal: Option<&Journal>,
+        config: &Config,
+        progress: &Progress,
+        stop: &AtomicBool,
+    ) -> (Tally, Duration, Ending) {
         let walk = Walk {
-            leave_out: folder.canonicalize().into_iter().collect(),
+            leave_out: config.data.folder.canonicalize().into_iter().collect(),
             zip_max_bytes: self.zip_max.0,
         };
         let run = Run {
             walk: &walk,
             jobs: self.jobs,
-            journal: Some(&journal),
-            stop: &stop,
+            journal,
+            stop,
         };
-        let progress = Progress::begin();
         let tally = Tally::default();
         let began = Instant::now();
-        let ending = run.all(&self.paths, &destination, &tally, &progress);
-        let took = began.elapsed();
-        progress.finishing("settling into packs");
-        let settled = runtime.block_on(store.settle_now());
-        progress.end();
-        standard_output(&tally.table(took, &ending));
+        let ending = run.all(&self.paths, destination, &tally, progress);
+        (tally, began.elapsed(), ending)
+    }
+
+    fn report(&self, tally: &Tally, took: Duration, ending: &Ending) -> Result<Status, Failure> {
+        standard_output(&tally.table(took, ending));
         if let Some(path) = &self.report {
-            fs::write(path, tally.json(took, &ending))
-                .map_err(|error| Failure::io("write the report", path, &error))?;
+            fs::write(path, tally.json(took, ending)).map_err(|error| Failure::io("write the report", path, &error))?;
         }
-        if let Err(error) = settled {
-            eprintln!("filmroom: not everything has settled into packs yet: {error}; it will when the archive runs");
-        }
-        runtime.block_on(server::close_store(&store, folder))?;
-        conclude(&tally, &ending)
+        conclude(tally, ending)
     }
 }
 
