@@ -262,4 +262,52 @@ pub(in crate::dicomweb) const SERVICES: &[Service] = &[
         Kind::BulkData,
         "Retrieves the pixel data of an instance.",
     ),
+    service(
+        "get",
+        "/studies/{study}/rendered",
+        Kind::Rendered,
+        "Renders the images of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/rendered",
+        Kind::Rendered,
+        "Renders the images of a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/rendered",
+        Kind::Rendered,
+        "Renders an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered",
+        Kind::Rendered,
+        "Renders frames of an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/thumbnail",
+        Kind::Rendered,
+        "A small picture of a study.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/thumbnail",
+        Kind::Rendered,
+        "A small picture of a series.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/thumbnail",
+        Kind::Rendered,
+        "A small picture of an instance.",
+    ),
+    service(
+        "get",
+        "/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail",
+        Kind::Rendered,
+        "A small picture of a frame.",
+    ),
 ];
