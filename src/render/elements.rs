@@ -28,6 +28,17 @@ pub struct DataSet {
 }
 
 impl DataSet {
+    /// Memory that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bulk: usize = self
+            .bulk
+            .iter()
+            .map(|(path, value)| path.len() + value.len() + 64)
+            .sum();
+        self.header.attributes.as_bytes().len() + self.header.bulk.len() * 96 + bulk
+    }
+
     /// The top level.
     #[must_use]
     pub fn elements(&self) -> Elements<'_> {

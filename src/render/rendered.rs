@@ -1,0 +1,472 @@
+//! Instances and frames as the doors ask for them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use filmroom_storage::model::{BulkValue, InstanceRecord};
+
+use super::{
+    Inner, Media, Parameters, Render, RenderError, Rendered, card,
+    decode::{self, Coding, Frame, Reduction, jpeg},
+    elements::DataSet,
+    encode, identity,
+    picture::{Enlarge, Picture, Viewport},
+    pixel_description::{Photometric, PixelDescription},
+    view::{self, Overlays},
+};
+
+/// Quality of JPEG where none is asked for: artefacts are below what a display of 8 bits shows.
+const QUALITY: u8 = 90;
+/// A bulk value longer than this is no look-up table, overlay, profile or waveform worth showing.
+const BULK_MAX_BYTES: u64 = 4 << 20;
+/// Side of a thumbnail where none is asked for.
+const THUMBNAIL_SIDE: u32 = 256;
+
+impl Render {
+    /// One frame as a picture. `frame_index` counts from 0.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn frame(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        parameters: &Parameters,
+        media: Media,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        let key = format!("{}/{frame_index}/{media:?}/{parameters:?}", identity(instance));
+        let (render, instance, parameters) = (self.clone(), instance.clone(), *parameters);
+        self.inner
+            .pictures
+            .try_get_with(key, async move {
+                render.make_frame(&instance, frame_index, parameters, media).await
+            })
+            .await
+    }
+
+    /// All frames of an instance as one animated GIF; long runs are thinned out evenly.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn animation(
+        &self,
+        instance: &InstanceRecord,
+        parameters: &Parameters,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        let key = format!("{}/animation/{parameters:?}", identity(instance));
+        let (render, instance, parameters) = (self.clone(), instance.clone(), *parameters);
+        self.inner
+            .pictures
+            .try_get_with(key, async move { render.make_animation(&instance, parameters).await })
+            .await
+    }
+
+    /// A picture of an instance for lists: of its middle frame, or of what it is. Nothing is written or drawn over it but a
+    /// badge where the object says that a name is burned in, or does not know.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn thumbnail(
+        &self,
+        instance: &InstanceRecord,
+        viewport: Option<Viewport>,
+        media: Media,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        self.thumbnail_of_frame(instance, number_of_frames(instance) / 2, viewport, media)
+            .await
+    }
+
+    /// The same of a certain frame, from 0.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn thumbnail_of_frame(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        viewport: Option<Viewport>,
+        media: Media,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        let viewport = viewport.unwrap_or(Viewport {
+            width: THUMBNAIL_SIDE,
+            height: THUMBNAIL_SIDE,
+            source: None,
+        });
+        let parameters = Parameters {
+            viewport: Some(viewport),
+            overlays: Overlays::Hidden,
+            enlarge: Enlarge::No,
+            ..Parameters::default()
+        };
+        let key = format!("{}/{frame_index}/thumbnail/{media:?}/{viewport:?}", identity(instance));
+        let (render, instance) = (self.clone(), instance.clone());
+        self.inner
+            .pictures
+            .try_get_with(key, async move {
+                render.make_thumbnail(&instance, frame_index, parameters, media).await
+            })
+            .await
+    }
+
+    async fn make_frame(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        parameters: Parameters,
+        media: Media,
+    ) -> Result<Rendered, RenderError> {
+        let Some(pixel_data) = &instance.pixel_data else {
+            return Err(RenderError::NotRenderable("it has no pixels".into()));
+        };
+        let data_set = self.data_set(instance).await?;
+        let description = PixelDescription::read(&data_set.elements(), pixel_data.tag)?;
+        let stored = self.stored(instance, frame_index, &description).await?;
+        if let Stored::Bytes(bytes, _) = &stored
+            && can_pass(instance, &data_set, &description, &parameters, media, bytes)
+        {
+            return Ok(Rendered {
+                media_type: media.media_type(),
+                bytes: bytes.clone(),
+            });
+        }
+        let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+        let inner = self.inner.clone();
+        let key = identity(instance);
+        self.inner
+            .pool
+            .run(admission, move || {
+                let frame = inner.decoded(stored, &key, frame_index, &description, &parameters)?;
+                let picture = view::picture(&frame, &description, &data_set, frame_index, &parameters)?;
+                let profile = super::profile::wanted(&data_set.elements(), parameters.icc_profile);
+                let (picture, profile) = super::profile::apply(picture, profile)?;
+                finish(&picture, media, parameters.quality, profile.as_deref())
+            })
+            .await
+    }
+
+    async fn make_animation(&self, instance: &InstanceRecord, parameters: Parameters) -> Result<Rendered, RenderError> {
+        let Some(pixel_data) = &instance.pixel_data else {
+            return Err(RenderError::NotRenderable("it has no pixels".into()));
+        };
+        let data_set = self.data_set(instance).await?;
+        let description = PixelDescription::read(&data_set.elements(), pixel_data.tag)?;
+        let count = number_of_frames(instance) as usize;
+        let step = count.div_ceil(self.inner.options.animation_frames_max.max(1));
+        let delay_ms = frame_time_ms(&data_set).saturating_mul(step as u32).max(20);
+        let mut pictures: Vec<Picture> = Vec::new();
+        let mut held = 0usize;
+        for frame_index in (0..count).step_by(step.max(1)) {
+            let frame_index = frame_index as u32;
+            let stored = self.stored(instance, frame_index, &description).await?;
+            let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+            let (inner, key) = (self.inner.clone(), identity(instance));
+            let (description, data_set) = (description.clone(), data_set.clone());
+            let picture = self
+                .inner
+                .pool
+                .run(admission, move || {
+                    let frame = inner.decoded(stored, &key, frame_index, &description, &parameters)?;
+                    view::picture(&frame, &description, &data_set, frame_index, &parameters)
+                })
+                .await?;
+            held += picture.data.len();
+            if held > self.inner.options.memory_max_bytes / 4 {
+                return Err(RenderError::Parameter(
+                    "the animation is too large: ask for a smaller viewport, or for single frames".into(),
+                ));
+            }
+            pictures.push(picture);
+        }
+        let admission = self.inner.pool.admit(held).await?;
+        self.inner
+            .pool
+            .run(admission, move || {
+                let bytes = encode::animate(&pictures, delay_ms)?;
+                Ok(Rendered {
+                    media_type: Media::Gif.media_type(),
+                    bytes: bytes.into(),
+                })
+            })
+            .await
+    }
+
+    async fn make_thumbnail(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        parameters: Parameters,
+        media: Media,
+    ) -> Result<Rendered, RenderError> {
+        let data_set = self.data_set(instance).await?;
+        let frame = match &instance.pixel_data {
+            Some(pixel_data) => match PixelDescription::read(&data_set.elements(), pixel_data.tag) {
+                Ok(description) if Coding::of(instance.transfer_syntax_uid.as_str()) != Coding::Video => {
+                    let stored = self.stored(instance, frame_index, &description).await?;
+                    Some((stored, description))
+                }
+                _ => None,
+            },
+            None => None,
+        };
+        let bytes = frame
+            .as_ref()
+            .map_or(4 << 20, |(_, description)| working_bytes(description, &parameters));
+        let admission = self.inner.pool.admit(bytes).await?;
+        let (inner, key, sop_class) = (self.inner.clone(), identity(instance), instance.sop_class_uid.clone());
+        self.inner
+            .pool
+            .run(admission, move || {
+                let drawn = match frame {
+                    Some((stored, description)) => inner
+                        .decoded(stored, &key, frame_index, &description, &parameters)
+                        .and_then(|frame| view::picture(&frame, &description, &data_set, frame_index, &parameters)),
+                    None => Err(RenderError::NotRenderable("it has no pixels".into())),
+                };
+                // A list shows what an object is where its pixels cannot be shown.
+                let (picture, profile) = match drawn {
+                    Ok(picture) if names_may_show(&data_set) => (picture.badge(), None),
+                    Ok(picture) => (picture, None::<Vec<u8>>),
+                    Err(RenderError::Parameter(reason)) => return Err(RenderError::Parameter(reason)),
+                    Err(_) => {
+                        let viewport = parameters.viewport.map(|viewport| Viewport {
+                            source: None,
+                            ..viewport
+                        });
+                        let card = card::draw(&data_set, sop_class.as_str());
+                        let fitted = match viewport {
+                            Some(viewport) => card.fit(&viewport, 1.0, Enlarge::No),
+                            None => Some(card),
+                        };
+                        (
+                            fitted.ok_or_else(|| RenderError::Parameter("an empty viewport".into()))?,
+                            None,
+                        )
+                    }
+                };
+                finish(&picture, media, None, profile.as_deref())
+            })
+            .await
+    }
+
+    /// The header, with the bulk values that rendering reads.
+    pub(super) async fn data_set(&self, instance: &InstanceRecord) -> Result<Arc<DataSet>, RenderError> {
+        let key = identity(instance);
+        let (retrieve, instance) = (self.inner.retrieve.clone(), instance.clone());
+        self.inner
+            .data_sets
+            .try_get_with(key, async move {
+                let header = retrieve.header(&instance).await?;
+                let mut bulk = std::collections::HashMap::new();
+                for value in header.bulk.iter().filter(|value| is_needed(value)) {
+                    let (bytes, _) = retrieve.bulk_value(&instance, &value.path, None).await?;
+                    bulk.insert(value.path.clone(), bytes);
+                }
+                Ok(Arc::new(DataSet { header, bulk }))
+            })
+            .await
+            .map_err(|error: Arc<RenderError>| RenderError::shared(&error))
+    }
+
+    /// The decoded frame where it is kept, else the stored bytes.
+    async fn stored(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        description: &PixelDescription,
+    ) -> Result<Stored, RenderError> {
+        let key = format!("{}/{frame_index}", identity(instance));
+        if let Some(frame) = self.inner.frames.get(&key).await {
+            return Ok(Stored::Decoded(frame));
+        }
+        description.check()?;
+        let bytes = self.inner.retrieve.frame(instance, frame_index).await?;
+        Ok(Stored::Bytes(bytes, instance.transfer_syntax_uid.as_str().to_owned()))
+    }
+}
+
+/// A frame on its way.
+enum Stored {
+    /// As stored, with its transfer syntax.
+    Bytes(Bytes, String),
+    /// Decoded before.
+    Decoded(Arc<Frame>),
+}
+
+impl Inner {
+    /// Decodes a frame, and keeps it where decoding was work.
+    fn decoded(
+        &self,
+        stored: Stored,
+        key: &str,
+        frame_index: u32,
+        description: &PixelDescription,
+        parameters: &Parameters,
+    ) -> Result<Arc<Frame>, RenderError> {
+        let (bytes, transfer_syntax_uid) = match stored {
+            Stored::Decoded(frame) => return Ok(frame),
+            Stored::Bytes(bytes, transfer_syntax_uid) => (bytes, transfer_syntax_uid),
+        };
+        // A region is given in pixels of the frame, and bits above the samples are lost in reduction.
+        let reduction = match parameters.viewport {
+            Some(Viewport {
+                width,
+                height,
+                source: None,
+            }) if parameters.overlays == Overlays::Hidden => {
+                let scale = (f64::from(width) / f64::from(description.columns))
+                    .min(f64::from(height) / f64::from(description.rows))
+                    .min(1.0);
+                Reduction::AtLeast {
+                    columns: (f64::from(description.columns) * scale).ceil() as u32,
+                    rows: (f64::from(description.rows) * scale).ceil() as u32,
+                }
+            }
+            _ => Reduction::None,
+        };
+        let frame = Arc::new(decode::decode(&bytes, &transfer_syntax_uid, description, reduction)?);
+        let whole = (frame.rows, frame.columns) == (description.rows, description.columns);
+        if whole && Coding::of(&transfer_syntax_uid) != Coding::Native {
+            let (frames, key, kept) = (self.frames.clone(), format!("{key}/{frame_index}"), frame.clone());
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { frames.insert(key, kept).await });
+            }
+        }
+        Ok(frame)
+    }
+}
+
+fn finish(
+    picture: &Picture,
+    media: Media,
+    quality: Option<u8>,
+    icc_profile: Option<&[u8]>,
+) -> Result<Rendered, RenderError> {
+    let bytes = encode::encode(picture, media, quality.unwrap_or(QUALITY), icc_profile)?;
+    Ok(Rendered {
+        media_type: media.media_type(),
+        bytes: bytes.into(),
+    })
+}
+
+/// Number of frames, at least 1.
+#[must_use]
+pub fn number_of_frames(instance: &InstanceRecord) -> u32 {
+    instance
+        .pixel_data
+        .as_ref()
+        .map_or(1, |pixel_data| pixel_data.number_of_frames.max(1))
+}
+
+/// Look-up tables, overlays, profiles and waveforms.
+fn is_needed(value: &BulkValue) -> bool {
+    let tag = value.path.rsplit('.').next().unwrap_or_default();
+    value.length <= BULK_MAX_BYTES
+        && !value.encapsulated
+        && (matches!(
+            tag,
+            "00281201" | "00281202" | "00281203" | "00281221" | "00281222" | "00281223" | "00282000" | "00283006"
+        ) || (tag.starts_with("60") && tag.ends_with("3000"))
+            || value.path == card::WAVEFORM_DATA
+            || value.path.starts_with("0040A730"))
+}
+
+/// A rough bound of what decoding and rendering a frame takes.
+fn working_bytes(description: &PixelDescription, parameters: &Parameters) -> usize {
+    let samples = description.sample_count().unwrap_or_default();
+    let stored = samples.saturating_mul(description.bits_allocated.div_ceil(8) as usize);
+    let viewport = parameters
+        .viewport
+        .map_or(0, |viewport| viewport.width as usize * viewport.height as usize * 3);
+    stored
+        .saturating_mul(2)
+        .saturating_add(samples)
+        .saturating_add(viewport)
+}
+
+/// True when the stored frame already is what is asked for: a baseline JPEG in colour that every reader of JPEG shows as
+/// the object means it.
+fn can_pass(
+    instance: &InstanceRecord,
+    data_set: &DataSet,
+    description: &PixelDescription,
+    parameters: &Parameters,
+    media: Media,
+    bytes: &Bytes,
+) -> bool {
+    if media != Media::Jpeg
+        || *parameters
+            != (Parameters {
+                window: parameters.window,
+                ..Parameters::default()
+            })
+        || instance.transfer_syntax_uid.as_str() != "1.2.840.10008.1.2.4.50"
+        || description.samples_per_pixel != 3
+        || data_set
+            .elements()
+            .iter()
+            .any(|element| (0x6000_0000..0x6020_0000).contains(&element.tag))
+    {
+        return false;
+    }
+    jpeg::read_head(bytes).is_ok_and(|head| {
+        head.start == 0
+            && head.precision == 8
+            && head.process == jpeg::Process::Sequential
+            && (u32::from(head.columns), u32::from(head.rows)) == (description.columns, description.rows)
+            && head.components.len() == 3
+            && jpeg::is_transformed(&head, description)
+            && head.adobe_transform.is_none_or(|transform| transform == 1)
+            && bytes.iter().rev().find(|byte| **byte != 0) == Some(&0xD9)
+            && matches!(
+                description.photometric,
+                Photometric::YbrFull | Photometric::YbrFull422 | Photometric::Rgb
+            )
+    })
+}
+
+/// (0028,0301): burned in, or not known where the class of the object makes it likely.
+fn names_may_show(data_set: &DataSet) -> bool {
+    let elements = data_set.elements();
+    match elements.text(0x0028_0301) {
+        "YES" => true,
+        "NO" => false,
+        // Captured screens and scanned films, by (0008,0064).
+        _ => matches!(elements.text(0x0008_0064), "SI" | "SD" | "DF" | "DV"),
+    }
+}
+
+/// Time between frames in milliseconds: (0018,1063), (0018,0040), (0008,2144), else ten a second.
+fn frame_time_ms(data_set: &DataSet) -> u32 {
+    let elements = data_set.elements();
+    let rate = |tag: u32| {
+        elements
+            .decimal(tag)
+            .filter(|rate| *rate > 0.0)
+            .map(|rate| 1000.0 / rate)
+    };
+    elements
+        .decimal(0x0018_1063)
+        .filter(|time| *time > 0.0)
+        .or_else(|| rate(0x0018_0040))
+        .or_else(|| rate(0x0008_2144))
+        .unwrap_or(100.0)
+        .clamp(20.0, 2000.0) as u32
+}
+
+impl RenderError {
+    /// A copy of an error that several wait for.
+    pub(super) fn shared(error: &Arc<Self>) -> Self {
+        match error.as_ref() {
+            Self::NotRenderable(reason) => Self::NotRenderable(reason.clone()),
+            Self::Parameter(reason) => Self::Parameter(reason.clone()),
+            Self::Decode(error) => Self::Decode(error.clone()),
+            Self::Encode(reason) => Self::Encode(reason.clone()),
+            Self::Busy => Self::Busy,
+            Self::Retrieve(crate::retrieve::RetrieveError::NotFound(what)) => {
+                Self::Retrieve(crate::retrieve::RetrieveError::NotFound(what.clone()))
+            }
+            Self::Retrieve(error) => Self::Failed(error.to_string()),
+            Self::Failed(reason) => Self::Failed(reason.clone()),
+        }
+    }
+}
