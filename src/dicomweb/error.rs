@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{ingest::IngestError, query::QueryError, retrieve::RetrieveError};
+use crate::{ingest::IngestError, query::QueryError, render::RenderError, retrieve::RetrieveError};
 
 /// An answer that is not what was asked for, as `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +202,36 @@ impl From<RetrieveError> for Problem {
             RetrieveError::Decode(_) => Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string()),
             RetrieveError::Store(error) => Self::internal(error),
         }
+    }
+}
+
+impl From<&RenderError> for Problem {
+    fn from(error: &RenderError) -> Self {
+        match error {
+            RenderError::Parameter(_) => Self::bad_request(error.to_string()),
+            RenderError::NotRenderable(_) | RenderError::Decode(_) | RenderError::Encode(_) => {
+                Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
+            }
+            RenderError::Retrieve(RetrieveError::NotFound(_)) => Self::not_found(error.to_string()),
+            RenderError::Retrieve(RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_)) => {
+                Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
+            }
+            RenderError::Busy => Self::unavailable(error.to_string()),
+            RenderError::Retrieve(RetrieveError::Store(error)) => Self::internal(error),
+            RenderError::Failed(what) => Self::internal(what),
+        }
+    }
+}
+
+impl From<RenderError> for Problem {
+    fn from(error: RenderError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<std::sync::Arc<RenderError>> for Problem {
+    fn from(error: std::sync::Arc<RenderError>) -> Self {
+        Self::from(error.as_ref())
     }
 }
 

@@ -18,7 +18,12 @@ use tower_http::{
     compression::{CompressionLayer, Predicate},
 };
 
-use crate::{ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
+use crate::{
+    ingest::Ingest,
+    query::QueryRoom,
+    render::{Render, RenderOptions},
+    retrieve::Retrieve,
+};
 
 pub mod accept;
 pub mod base_url;
@@ -115,6 +120,8 @@ pub struct DicomwebState {
     pub query: QueryRoom,
     /// Reads back.
     pub retrieve: Retrieve,
+    /// Shows.
+    pub render: Render,
     /// Permits to search.
     queries: Arc<Semaphore>,
 }
@@ -128,6 +135,7 @@ impl DicomwebState {
             config: Arc::new(config),
             ingest,
             query,
+            render: Render::new(retrieve.clone(), RenderOptions::default()),
             retrieve,
             queries,
         }

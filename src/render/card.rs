@@ -36,9 +36,18 @@ pub fn draw(data_set: &DataSet, sop_class_uid: &str) -> Picture {
     sheet(&elements, sop_class_uid)
 }
 
-/// The text of a structured report, a line each, indented by depth; names of persons left out.
+/// Whether names of persons are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// As the report has them.
+    Shown,
+    /// Content items that are names are left out.
+    Hidden,
+}
+
+/// The text of a structured report, a line each, indented by depth.
 #[must_use]
-pub fn report_lines(elements: &Elements<'_>, lines_max: usize) -> Vec<String> {
+pub fn report_lines(elements: &Elements<'_>, lines_max: usize, names: Names) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = vec![(elements.items(0x0040_A730).collect::<Vec<_>>().into_iter(), 0usize)];
     while let Some((items, depth)) = open.last_mut() {
@@ -50,7 +59,7 @@ pub fn report_lines(elements: &Elements<'_>, lines_max: usize) -> Vec<String> {
         if lines.len() >= lines_max {
             break;
         }
-        if item.text(0x0040_A040) != "PNAME" {
+        if names == Names::Shown || item.text(0x0040_A040) != "PNAME" {
             let line = content(&item);
             if !line.is_empty() {
                 lines.push(format!("{}{line}", "  ".repeat(depth)));
@@ -72,6 +81,7 @@ fn content(item: &Elements<'_>) -> String {
     };
     let value = match item.text(0x0040_A040) {
         "TEXT" => item.text(0x0040_A160).to_owned(),
+        "PNAME" => item.text(0x0040_A123).to_owned(),
         "CODE" => meaning(0x0040_A168),
         "NUM" => item
             .item(0x0040_A300, 0)
@@ -107,7 +117,7 @@ fn report(elements: &Elements<'_>) -> Picture {
     picture.fill(16, 36, SIDE - 32, 1, FAINT);
     let mut row = 46;
     let mut written = 0;
-    for line in report_lines(elements, LINES) {
+    for line in report_lines(elements, LINES, Names::Hidden) {
         let indent: String = line.chars().take_while(|letter| *letter == ' ').collect();
         for piece in wrap(line.trim_start(), LETTERS.saturating_sub(indent.len()).max(10)) {
             if written == LINES {

@@ -9,6 +9,7 @@ mod canvas;
 pub mod card;
 pub mod colour;
 pub mod decode;
+pub mod document;
 pub mod elements;
 pub mod encode;
 mod font;
@@ -32,7 +33,7 @@ use filmroom_storage::model::InstanceRecord;
 use moka::future::Cache;
 
 pub use encode::Media;
-pub use rendered::number_of_frames;
+pub use rendered::{Otherwise, number_of_frames};
 pub use view::Parameters;
 
 use crate::retrieve::{Retrieve, RetrieveError};

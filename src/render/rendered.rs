@@ -44,43 +44,32 @@ impl Render {
             .await
     }
 
-    /// All frames of an instance as one animated GIF; long runs are thinned out evenly.
+    /// Frames of an instance, from 0, or all of them, as one animated GIF; long runs are thinned out evenly.
     ///
     /// # Errors
     /// [`RenderError`].
     pub async fn animation(
         &self,
         instance: &InstanceRecord,
+        frame_indices: Option<Vec<u32>>,
         parameters: &Parameters,
     ) -> Result<Rendered, Arc<RenderError>> {
-        let key = format!("{}/animation/{parameters:?}", identity(instance));
+        let key = format!("{}/animation/{frame_indices:?}/{parameters:?}", identity(instance));
         let (render, instance, parameters) = (self.clone(), instance.clone(), *parameters);
         self.inner
             .pictures
-            .try_get_with(key, async move { render.make_animation(&instance, parameters).await })
+            .try_get_with(key, async move {
+                render.make_animation(&instance, frame_indices, parameters).await
+            })
             .await
     }
 
-    /// A picture of an instance for lists: of its middle frame, or of what it is. Nothing is written or drawn over it but a
-    /// badge where the object says that a name is burned in, or does not know.
+    /// A picture of a frame of an instance, from 0, for lists; of what the instance is where it has no frame that can be
+    /// shown. Nothing is written or drawn over it but a badge where a name may be burned in.
     ///
     /// # Errors
     /// [`RenderError`].
     pub async fn thumbnail(
-        &self,
-        instance: &InstanceRecord,
-        viewport: Option<Viewport>,
-        media: Media,
-    ) -> Result<Rendered, Arc<RenderError>> {
-        self.thumbnail_of_frame(instance, number_of_frames(instance) / 2, viewport, media)
-            .await
-    }
-
-    /// The same of a certain frame, from 0.
-    ///
-    /// # Errors
-    /// [`RenderError`].
-    pub async fn thumbnail_of_frame(
         &self,
         instance: &InstanceRecord,
         frame_index: u32,
@@ -106,6 +95,27 @@ impl Render {
                 render.make_thumbnail(&instance, frame_index, parameters, media).await
             })
             .await
+    }
+
+    /// The frame that stands for an instance, from 0: Representative Frame Number (0028,6010), else as `otherwise` says.
+    ///
+    /// # Errors
+    /// [`RenderError::Retrieve`].
+    pub async fn representative_frame(
+        &self,
+        instance: &InstanceRecord,
+        otherwise: Otherwise,
+    ) -> Result<u32, RenderError> {
+        let count = number_of_frames(instance);
+        if count == 1 {
+            return Ok(0);
+        }
+        let named = self.data_set(instance).await?.elements().unsigned(0x0028_6010);
+        Ok(match (named, otherwise) {
+            (Some(number), _) if (1..=count).contains(&number) => number - 1,
+            (_, Otherwise::First) => 0,
+            (_, Otherwise::Middle) => count / 2,
+        })
     }
 
     async fn make_frame(
@@ -144,19 +154,25 @@ impl Render {
             .await
     }
 
-    async fn make_animation(&self, instance: &InstanceRecord, parameters: Parameters) -> Result<Rendered, RenderError> {
+    async fn make_animation(
+        &self,
+        instance: &InstanceRecord,
+        frame_indices: Option<Vec<u32>>,
+        parameters: Parameters,
+    ) -> Result<Rendered, RenderError> {
         let Some(pixel_data) = &instance.pixel_data else {
             return Err(RenderError::NotRenderable("it has no pixels".into()));
         };
         let data_set = self.data_set(instance).await?;
         let description = PixelDescription::read(&data_set.elements(), pixel_data.tag)?;
-        let count = number_of_frames(instance) as usize;
-        let step = count.div_ceil(self.inner.options.animation_frames_max.max(1));
+        let frame_indices = frame_indices.unwrap_or_else(|| (0..number_of_frames(instance)).collect());
+        let step = frame_indices
+            .len()
+            .div_ceil(self.inner.options.animation_frames_max.max(1));
         let delay_ms = frame_time_ms(&data_set).saturating_mul(step as u32).max(20);
         let mut pictures: Vec<Picture> = Vec::new();
         let mut held = 0usize;
-        for frame_index in (0..count).step_by(step.max(1)) {
-            let frame_index = frame_index as u32;
+        for frame_index in frame_indices.into_iter().step_by(step.max(1)) {
             let stored = self.stored(instance, frame_index, &description).await?;
             let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
             let (inner, key) = (self.inner.clone(), identity(instance));
@@ -346,6 +362,15 @@ fn finish(
         media_type: media.media_type(),
         bytes: bytes.into(),
     })
+}
+
+/// Which frame stands for an instance that names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Where a film begins.
+    First,
+    /// Where most is to be seen.
+    Middle,
 }
 
 /// Number of frames, at least 1.

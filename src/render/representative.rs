@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, StudyInstanceUid};
+use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 use futures_util::StreamExt as _;
 
 use super::{Render, RenderError};
 use crate::retrieve::{RetrieveError, Selection};
 
-/// More instances of a study are not looked at.
+/// More instances of a series are not looked at.
 const LOOKED_AT_MAX: usize = 20_000;
-
-struct Candidate {
-    series: SeriesInstanceUid,
-    instance: filmroom_storage::model::SopInstanceUid,
-    worth: Worth,
-}
+/// More series of a study are not looked at.
+const SERIES_LOOKED_AT_MAX: usize = 32;
 
 /// How much an instance says about its study, least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,41 +47,68 @@ impl Render {
         study: &StudyInstanceUid,
         series: Option<SeriesInstanceUid>,
     ) -> Result<InstanceRecord, RenderError> {
+        let of_study = match series {
+            Some(series) => vec![series],
+            None => self.by_worth(study).await?,
+        };
+        let mut best: Option<(Worth, InstanceRecord)> = None;
+        for series in of_study.into_iter().take(SERIES_LOOKED_AT_MAX) {
+            let found = self.middle(study, &series).await?;
+            if let Some((worth, record)) = found {
+                if worth == Worth::Image {
+                    return Ok(record);
+                }
+                if best.as_ref().is_none_or(|(other, _)| worth > *other) {
+                    best = Some((worth, record));
+                }
+            }
+        }
+        match best {
+            Some((_, record)) => Ok(record),
+            None => Err(RetrieveError::NotFound(format!("study {study}, or its series,")).into()),
+        }
+    }
+
+    /// The series of a study in their order, those that rarely hold images last.
+    async fn by_worth(&self, study: &StudyInstanceUid) -> Result<Vec<SeriesInstanceUid>, RenderError> {
+        const LAST: [&str; 12] = [
+            "SR", "KO", "PR", "DOC", "SEG", "REG", "RTSTRUCT", "RTPLAN", "RTRECORD", "ANN", "OT", "SC",
+        ];
+        let mut series = self.inner.retrieve.series_of(study).await?;
+        series.sort_by_key(|series| LAST.contains(&series.attributes.text(0x0008_0060)));
+        Ok(series.into_iter().map(|series| series.series_instance_uid).collect())
+    }
+
+    /// The middle one of the instances of a series that are worth most.
+    async fn middle(
+        &self,
+        study: &StudyInstanceUid,
+        series: &SeriesInstanceUid,
+    ) -> Result<Option<(Worth, InstanceRecord)>, RenderError> {
         let mut records = self.inner.retrieve.select(Selection {
             studies: vec![study.clone()],
-            series: series.into_iter().collect(),
+            series: vec![series.clone()],
             ..Selection::default()
         });
-        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut candidates: Vec<(Worth, SopInstanceUid)> = Vec::new();
         while let Some(record) = records.next().await {
             let record = record?;
-            candidates.push(Candidate {
-                worth: worth(&record),
-                series: record.series_instance_uid,
-                instance: record.sop_instance_uid,
-            });
+            candidates.push((worth(&record), record.sop_instance_uid));
             if candidates.len() == LOOKED_AT_MAX {
                 break;
             }
         }
-        let best = candidates.iter().map(|candidate| candidate.worth).max();
-        let chosen = best
-            .and_then(|best| candidates.iter().find(|candidate| candidate.worth == best))
-            .map(|first| {
-                let of_series: Vec<&Candidate> = candidates
-                    .iter()
-                    .filter(|candidate| candidate.series == first.series && candidate.worth == first.worth)
-                    .collect();
-                of_series.get(of_series.len() / 2).copied().unwrap_or(first)
-            });
-        let Some(chosen) = chosen else {
-            return Err(RetrieveError::NotFound(format!("study {study}, or its series,")).into());
+        let Some(best) = candidates.iter().map(|(worth, _)| *worth).max() else {
+            return Ok(None);
         };
-        Ok(self
-            .inner
-            .retrieve
-            .instance(study, &chosen.series, &chosen.instance)
-            .await?)
+        candidates.retain(|(worth, _)| *worth == best);
+        let Some((worth, middle)) = candidates.get(candidates.len() / 2) else {
+            return Ok(None);
+        };
+        Ok(Some((
+            *worth,
+            self.inner.retrieve.instance(study, series, middle).await?,
+        )))
     }
 }
 
