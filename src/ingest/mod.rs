@@ -127,3 +127,6 @@ impl From<StoreError> for IngestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
