@@ -8,6 +8,7 @@ pub mod annotate;
 mod canvas;
 pub mod card;
 pub mod colour;
+pub mod compress;
 pub mod decode;
 pub mod document;
 pub mod elements;
