@@ -1,6 +1,7 @@
 //! Samples → compressed frames, losslessly (PS3.5 §8.2).
 
-mod bit_writer;
+pub mod bit_writer;
+pub mod htj2k;
 pub mod jpeg_lossless;
 pub mod jpeg_ls;
 pub mod rle;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{jpeg_lossless, jpeg_ls, rle};
+use super::{htj2k, jpeg_lossless, jpeg_ls, rle};
 use crate::render::{
     decode::{DecodeError, Frame, Reduction, Samples, decode},
     pixel_description::{Photometric, PixelDescription, Planes, Representation},
@@ -11,6 +11,7 @@ use crate::render::{
 
 const RLE: &str = "1.2.840.10008.1.2.5";
 const JPEG_LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
+const HTJ2K: &str = "1.2.840.10008.1.2.4.202";
 const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
 
 fn description(frame: &Frame) -> PixelDescription {
@@ -115,6 +116,7 @@ proptest! {
         let before = values(&frame);
         prop_assert_eq!(&back(rle::compress(&frame).unwrap(), RLE, &frame), &Ok(before.clone()));
         prop_assert_eq!(&back(jpeg_lossless::compress(&frame).unwrap(), JPEG_LOSSLESS, &frame), &Ok(before.clone()));
+        prop_assert_eq!(&back(htj2k::compress(&frame).unwrap(), HTJ2K, &frame), &Ok(before.clone()));
         for order in [jpeg_ls::Order::Apart, jpeg_ls::Order::Line, jpeg_ls::Order::Sample] {
             prop_assert_eq!(&back(jpeg_ls::compress(&frame, 0, order).unwrap(), JPEG_LS, &frame), &Ok(before.clone()));
         }
