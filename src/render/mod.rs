@@ -4,10 +4,12 @@
 //! [`RenderOptions::memory_max_bytes`]; who would wait too long is told so ([`RenderError::Busy`]). A picture that many ask
 //! for is made once and kept, within [`RenderOptions::cache_max_bytes`].
 
+mod animation;
 pub mod annotate;
 mod canvas;
 pub mod card;
 pub mod colour;
+pub mod compress;
 pub mod decode;
 pub mod document;
 pub mod elements;
@@ -23,6 +25,7 @@ pub mod presentation;
 mod profile;
 mod rendered;
 mod representative;
+mod thumbnail;
 pub mod transcode;
 pub mod view;
 

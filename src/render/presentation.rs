@@ -86,7 +86,13 @@ pub fn voi_of(item: &Elements<'_>, negative: bool) -> Option<Voi> {
         .map(|(&center, &width)| Window {
             center,
             width,
-            function,
+            // A linear window cannot be narrower than 1 (C.11.2.1.2.1); objects with fractional slopes have such windows all
+            // the same, and mean them as the exact function reads them.
+            function: if width < 1.0 && function == Function::Linear {
+                Function::LinearExact
+            } else {
+                function
+            },
         })
         .find(Window::is_defined)
         .map(Voi::Window)

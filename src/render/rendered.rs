@@ -10,7 +10,7 @@ use super::{
     decode::{self, Coding, Frame, Reduction, jpeg},
     elements::DataSet,
     encode, identity,
-    picture::{Enlarge, Picture, Viewport},
+    picture::{Picture, Viewport},
     pixel_description::{Photometric, PixelDescription},
     view::{self, Overlays},
 };
@@ -19,8 +19,6 @@ use super::{
 const QUALITY: u8 = 90;
 /// A bulk value longer than this is no look-up table, overlay, profile or waveform worth showing.
 const BULK_MAX_BYTES: u64 = 4 << 20;
-/// Side of a thumbnail where none is asked for.
-const THUMBNAIL_SIDE: u32 = 256;
 
 impl Render {
     /// One frame as a picture. `frame_index` counts from 0.
@@ -40,59 +38,6 @@ impl Render {
             .pictures
             .try_get_with(key, async move {
                 render.make_frame(&instance, frame_index, parameters, media).await
-            })
-            .await
-    }
-
-    /// Frames of an instance, from 0, or all of them, as one animated GIF; long runs are thinned out evenly.
-    ///
-    /// # Errors
-    /// [`RenderError`].
-    pub async fn animation(
-        &self,
-        instance: &InstanceRecord,
-        frame_indices: Option<Vec<u32>>,
-        parameters: &Parameters,
-    ) -> Result<Rendered, Arc<RenderError>> {
-        let key = format!("{}/animation/{frame_indices:?}/{parameters:?}", identity(instance));
-        let (render, instance, parameters) = (self.clone(), instance.clone(), *parameters);
-        self.inner
-            .pictures
-            .try_get_with(key, async move {
-                render.make_animation(&instance, frame_indices, parameters).await
-            })
-            .await
-    }
-
-    /// A picture of a frame of an instance, from 0, for lists; of what the instance is where it has no frame that can be
-    /// shown. Nothing is written or drawn over it but a badge where a name may be burned in.
-    ///
-    /// # Errors
-    /// [`RenderError`].
-    pub async fn thumbnail(
-        &self,
-        instance: &InstanceRecord,
-        frame_index: u32,
-        viewport: Option<Viewport>,
-        media: Media,
-    ) -> Result<Rendered, Arc<RenderError>> {
-        let viewport = viewport.unwrap_or(Viewport {
-            width: THUMBNAIL_SIDE,
-            height: THUMBNAIL_SIDE,
-            source: None,
-        });
-        let parameters = Parameters {
-            viewport: Some(viewport),
-            overlays: Overlays::Hidden,
-            enlarge: Enlarge::No,
-            ..Parameters::default()
-        };
-        let key = format!("{}/{frame_index}/thumbnail/{media:?}/{viewport:?}", identity(instance));
-        let (render, instance) = (self.clone(), instance.clone());
-        self.inner
-            .pictures
-            .try_get_with(key, async move {
-                render.make_thumbnail(&instance, frame_index, parameters, media).await
             })
             .await
     }
@@ -154,116 +99,6 @@ impl Render {
             .await
     }
 
-    async fn make_animation(
-        &self,
-        instance: &InstanceRecord,
-        frame_indices: Option<Vec<u32>>,
-        parameters: Parameters,
-    ) -> Result<Rendered, RenderError> {
-        let Some(pixel_data) = &instance.pixel_data else {
-            return Err(RenderError::NotRenderable("it has no pixels".into()));
-        };
-        let data_set = self.data_set(instance).await?;
-        let description = PixelDescription::read(&data_set.elements(), pixel_data.tag)?;
-        let frame_indices = frame_indices.unwrap_or_else(|| (0..number_of_frames(instance)).collect());
-        let step = frame_indices
-            .len()
-            .div_ceil(self.inner.options.animation_frames_max.max(1));
-        let delay_ms = frame_time_ms(&data_set).saturating_mul(step as u32).max(20);
-        let mut pictures: Vec<Picture> = Vec::new();
-        let mut held = 0usize;
-        for frame_index in frame_indices.into_iter().step_by(step.max(1)) {
-            let stored = self.stored(instance, frame_index, &description).await?;
-            let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
-            let (inner, key) = (self.inner.clone(), identity(instance));
-            let (description, data_set) = (description.clone(), data_set.clone());
-            let picture = self
-                .inner
-                .pool
-                .run(admission, move || {
-                    let frame = inner.decoded(stored, &key, frame_index, &description, &parameters)?;
-                    view::picture(&frame, &description, &data_set, frame_index, &parameters)
-                })
-                .await?;
-            held += picture.data.len();
-            if held > self.inner.options.memory_max_bytes / 4 {
-                return Err(RenderError::Parameter(
-                    "the animation is too large: ask for a smaller viewport, or for single frames".into(),
-                ));
-            }
-            pictures.push(picture);
-        }
-        let admission = self.inner.pool.admit(held).await?;
-        self.inner
-            .pool
-            .run(admission, move || {
-                let bytes = encode::animate(&pictures, delay_ms)?;
-                Ok(Rendered {
-                    media_type: Media::Gif.media_type(),
-                    bytes: bytes.into(),
-                })
-            })
-            .await
-    }
-
-    async fn make_thumbnail(
-        &self,
-        instance: &InstanceRecord,
-        frame_index: u32,
-        parameters: Parameters,
-        media: Media,
-    ) -> Result<Rendered, RenderError> {
-        let data_set = self.data_set(instance).await?;
-        let frame = match &instance.pixel_data {
-            Some(pixel_data) => match PixelDescription::read(&data_set.elements(), pixel_data.tag) {
-                Ok(description) if Coding::of(instance.transfer_syntax_uid.as_str()) != Coding::Video => {
-                    let stored = self.stored(instance, frame_index, &description).await?;
-                    Some((stored, description))
-                }
-                _ => None,
-            },
-            None => None,
-        };
-        let bytes = frame
-            .as_ref()
-            .map_or(4 << 20, |(_, description)| working_bytes(description, &parameters));
-        let admission = self.inner.pool.admit(bytes).await?;
-        let (inner, key, sop_class) = (self.inner.clone(), identity(instance), instance.sop_class_uid.clone());
-        self.inner
-            .pool
-            .run(admission, move || {
-                let drawn = match frame {
-                    Some((stored, description)) => inner
-                        .decoded(stored, &key, frame_index, &description, &parameters)
-                        .and_then(|frame| view::picture(&frame, &description, &data_set, frame_index, &parameters)),
-                    None => Err(RenderError::NotRenderable("it has no pixels".into())),
-                };
-                // A list shows what an object is where its pixels cannot be shown.
-                let (picture, profile) = match drawn {
-                    Ok(picture) if names_may_show(&data_set) => (picture.badge(), None),
-                    Ok(picture) => (picture, None::<Vec<u8>>),
-                    Err(RenderError::Parameter(reason)) => return Err(RenderError::Parameter(reason)),
-                    Err(_) => {
-                        let viewport = parameters.viewport.map(|viewport| Viewport {
-                            source: None,
-                            ..viewport
-                        });
-                        let card = card::draw(&data_set, sop_class.as_str());
-                        let fitted = match viewport {
-                            Some(viewport) => card.fit(&viewport, 1.0, Enlarge::No),
-                            None => Some(card),
-                        };
-                        (
-                            fitted.ok_or_else(|| RenderError::Parameter("an empty viewport".into()))?,
-                            None,
-                        )
-                    }
-                };
-                finish(&picture, media, None, profile.as_deref())
-            })
-            .await
-    }
-
     /// The header, with the bulk values that rendering reads.
     pub(super) async fn data_set(&self, instance: &InstanceRecord) -> Result<Arc<DataSet>, RenderError> {
         let key = identity(instance);
@@ -284,7 +119,7 @@ impl Render {
     }
 
     /// The decoded frame where it is kept, else the stored bytes.
-    async fn stored(
+    pub(super) async fn stored(
         &self,
         instance: &InstanceRecord,
         frame_index: u32,
@@ -301,7 +136,7 @@ impl Render {
 }
 
 /// A frame on its way.
-enum Stored {
+pub(super) enum Stored {
     /// As stored, with its transfer syntax.
     Bytes(Bytes, String),
     /// Decoded before.
@@ -310,7 +145,7 @@ enum Stored {
 
 impl Inner {
     /// Decodes a frame, and keeps it where decoding was work.
-    fn decoded(
+    pub(super) fn decoded(
         &self,
         stored: Stored,
         key: &str,
@@ -351,7 +186,7 @@ impl Inner {
     }
 }
 
-fn finish(
+pub(super) fn finish(
     picture: &Picture,
     media: Media,
     quality: Option<u8>,
@@ -396,7 +231,7 @@ fn is_needed(value: &BulkValue) -> bool {
 }
 
 /// A rough bound of what decoding and rendering a frame takes.
-fn working_bytes(description: &PixelDescription, parameters: &Parameters) -> usize {
+pub(super) fn working_bytes(description: &PixelDescription, parameters: &Parameters) -> usize {
     let samples = description.sample_count().unwrap_or_default();
     let stored = samples.saturating_mul(description.bits_allocated.div_ceil(8) as usize);
     let viewport = parameters
@@ -447,35 +282,6 @@ fn can_pass(
                 Photometric::YbrFull | Photometric::YbrFull422 | Photometric::Rgb
             )
     })
-}
-
-/// (0028,0301): burned in, or not known where the class of the object makes it likely.
-fn names_may_show(data_set: &DataSet) -> bool {
-    let elements = data_set.elements();
-    match elements.text(0x0028_0301) {
-        "YES" => true,
-        "NO" => false,
-        // Captured screens and scanned films, by (0008,0064).
-        _ => matches!(elements.text(0x0008_0064), "SI" | "SD" | "DF" | "DV"),
-    }
-}
-
-/// Time between frames in milliseconds: (0018,1063), (0018,0040), (0008,2144), else ten a second.
-fn frame_time_ms(data_set: &DataSet) -> u32 {
-    let elements = data_set.elements();
-    let rate = |tag: u32| {
-        elements
-            .decimal(tag)
-            .filter(|rate| *rate > 0.0)
-            .map(|rate| 1000.0 / rate)
-    };
-    elements
-        .decimal(0x0018_1063)
-        .filter(|time| *time > 0.0)
-        .or_else(|| rate(0x0018_0040))
-        .or_else(|| rate(0x0008_2144))
-        .unwrap_or(100.0)
-        .clamp(20.0, 2000.0) as u32
 }
 
 impl RenderError {

@@ -74,7 +74,7 @@ fn decode_scan(
             "predictor {predictor}, point transform {shift}"
         )));
     }
-    if restart_interval % columns != 0 {
+    if !restart_interval.is_multiple_of(columns) {
         return Err(DecodeError::Unsupported(
             "restart intervals that are not whole lines".into(),
         ));

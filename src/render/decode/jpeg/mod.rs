@@ -9,6 +9,8 @@ mod idct;
 pub mod lossless;
 mod markers;
 mod planes;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use zune_jpeg::{

@@ -82,7 +82,7 @@ fn upsample(plane: &Plane, across: usize, down: usize, columns: usize, rows: usi
 fn neighbours(place: usize, factor: usize, count: usize) -> (usize, usize) {
     let near = (place / factor).min(count - 1);
     match factor {
-        2 if place % 2 == 0 => (near, near.saturating_sub(1)),
+        2 if place.is_multiple_of(2) => (near, near.saturating_sub(1)),
         2 => (near, (near + 1).min(count - 1)),
         _ => (near, near),
     }

@@ -1,0 +1,123 @@
+//! Pictures for lists: small, without names, and of anything.
+
+use std::sync::Arc;
+
+use filmroom_storage::model::InstanceRecord;
+
+use super::{
+    Media, Parameters, Render, RenderError, Rendered, card,
+    decode::Coding,
+    elements::DataSet,
+    identity,
+    picture::{Enlarge, Viewport},
+    pixel_description::PixelDescription,
+    rendered::{finish, working_bytes},
+    view::{self, Overlays},
+};
+
+/// Side of a thumbnail where none is asked for.
+const THUMBNAIL_SIDE: u32 = 256;
+
+impl Render {
+    /// A picture of a frame of an instance, from 0, for lists; of what the instance is where it has no frame that can be
+    /// shown. Nothing is written or drawn over it but a badge where a name may be burned in.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn thumbnail(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        viewport: Option<Viewport>,
+        media: Media,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        let viewport = viewport.unwrap_or(Viewport {
+            width: THUMBNAIL_SIDE,
+            height: THUMBNAIL_SIDE,
+            source: None,
+        });
+        let parameters = Parameters {
+            viewport: Some(viewport),
+            overlays: Overlays::Hidden,
+            enlarge: Enlarge::No,
+            ..Parameters::default()
+        };
+        let key = format!("{}/{frame_index}/thumbnail/{media:?}/{viewport:?}", identity(instance));
+        let (render, instance) = (self.clone(), instance.clone());
+        self.inner
+            .pictures
+            .try_get_with(key, async move {
+                render.make_thumbnail(&instance, frame_index, parameters, media).await
+            })
+            .await
+    }
+
+    async fn make_thumbnail(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        parameters: Parameters,
+        media: Media,
+    ) -> Result<Rendered, RenderError> {
+        let data_set = self.data_set(instance).await?;
+        let frame = match &instance.pixel_data {
+            Some(pixel_data) => match PixelDescription::read(&data_set.elements(), pixel_data.tag) {
+                Ok(description) if Coding::of(instance.transfer_syntax_uid.as_str()) != Coding::Video => {
+                    let stored = self.stored(instance, frame_index, &description).await?;
+                    Some((stored, description))
+                }
+                _ => None,
+            },
+            None => None,
+        };
+        let bytes = frame
+            .as_ref()
+            .map_or(4 << 20, |(_, description)| working_bytes(description, &parameters));
+        let admission = self.inner.pool.admit(bytes).await?;
+        let (inner, key, sop_class) = (self.inner.clone(), identity(instance), instance.sop_class_uid.clone());
+        self.inner
+            .pool
+            .run(admission, move || {
+                let drawn = match frame {
+                    Some((stored, description)) => inner
+                        .decoded(stored, &key, frame_index, &description, &parameters)
+                        .and_then(|frame| view::picture(&frame, &description, &data_set, frame_index, &parameters)),
+                    None => Err(RenderError::NotRenderable("it has no pixels".into())),
+                };
+                // A list shows what an object is where its pixels cannot be shown.
+                let (picture, profile) = match drawn {
+                    Ok(picture) if names_may_show(&data_set) => (picture.badge(), None),
+                    Ok(picture) => (picture, None::<Vec<u8>>),
+                    Err(RenderError::Parameter(reason)) => return Err(RenderError::Parameter(reason)),
+                    Err(_) => {
+                        let viewport = parameters.viewport.map(|viewport| Viewport {
+                            source: None,
+                            ..viewport
+                        });
+                        let card = card::draw(&data_set, sop_class.as_str());
+                        let fitted = match viewport {
+                            Some(viewport) => card.fit(&viewport, 1.0, Enlarge::No),
+                            None => Some(card),
+                        };
+                        (
+                            fitted.ok_or_else(|| RenderError::Parameter("an empty viewport".into()))?,
+                            None,
+                        )
+                    }
+                };
+                finish(&picture, media, None, profile.as_deref())
+            })
+            .await
+    }
+}
+
+/// (0028,0301): burned in, or not known where the class of the object makes it likely.
+fn names_may_show(data_set: &DataSet) -> bool {
+    let elements = data_set.elements();
+    match elements.text(0x0028_0301) {
+        "YES" => true,
+        "NO" => false,
+        // Captured screens and scanned films, by (0008,0064).
+        _ => matches!(elements.text(0x0008_0064), "SI" | "SD" | "DF" | "DV"),
+    }
+}
