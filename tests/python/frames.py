@@ -34,7 +34,7 @@ def check(web, path):
             assert one.rstrip(b"\0") == other.rstrip(b"\0"), f"frame {number + 1} changed"
     if data_set.BitsAllocated == 1:
         return  # Frames share bytes: no frame of its own to ask for.
-    raw = pydicom.pixels.pixel_array(path, raw=True)
+    raw = data_set.pixel_array  # Colour as RGB: what compressed colour becomes when it is given native.
     raw = raw if count > 1 else raw[numpy.newaxis]
     for number, body in enumerate(frames(web, data_set, count, NATIVE)):
         pixels = numpy.frombuffer(body, raw.dtype.newbyteorder("<"))[: raw[number].size]

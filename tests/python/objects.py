@@ -32,7 +32,6 @@ NO_INSTANCE = {
     "priv_SQ.dcm": "no SOP Instance UID",
     "MR_truncated.dcm": "cut off within its pixel data",
     "rtplan_truncated.dcm": "cut off within a sequence",
-    "SC_rgb_jpeg_dcmd.dcm": "says Implicit VR, holds Explicit VR",
 }
 # Transfer syntaxes of files that do not say theirs.
 UNSAID = {
@@ -85,16 +84,15 @@ def bundled():
                 content = file.read()
             meta, data_set = split(content)
             syntax = str(meta.get("TransferSyntaxUID", "")) or UNSAID.get(name, "1.2.840.10008.1.2")
-            parsed = pydicom.dcmread(path, force=True)
-            uid = str(parsed.get("SOPInstanceUID", ""))
+            uid = str(pydicom.dcmread(path, force=True).get("SOPInstanceUID", ""))
             number = 0
             while uid and uid in seen:
                 number += 1
-                other = uid[:-3] + f"{900 + number}" if len(uid) > 10 else uid
+                other = uid[:-3] + f"{900 + number}"
                 data_set = data_set.replace(uid.encode(), other.encode())
-                parsed.SOPInstanceUID = uid = other
+                uid = other
             seen.add(uid)
-            yield os.path.relpath(path, BUNDLED), data_set, syntax, parsed
+            yield os.path.relpath(path, BUNDLED), data_set, syntax, read(part10(data_set, syntax, "1.2.3", uid or "1.2.3"))
 
 
 def instance_url(web, data_set):
