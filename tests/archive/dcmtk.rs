@@ -69,6 +69,8 @@ fn assert_holds_files(archive: &Archive, files: &[PathBuf]) {
     run(python("holds.py").arg(archive.dicom_web()).args(files));
 }
 
+const HTJ2K_LOSSLESS: &str = "1.2.840.10008.1.2.4.201";
+
 #[test]
 fn echoscu_is_answered() {
     let archive = Archive::start();
@@ -170,7 +172,11 @@ fn dcmsend_sends_the_whole_catalogue() {
     let folder = folder();
     let mut files = Vec::new();
     for study in catalogue(1) {
-        let some: Vec<Instance> = study.sample(2).collect();
+        // DCMTK 3.6.7 cannot read files of High-Throughput JPEG 2000.
+        let some: Vec<Instance> = study
+            .sample(2)
+            .filter(|instance| instance.transfer_syntax_uid != HTJ2K_LOSSLESS)
+            .collect();
         files.extend(write_all(&folder.path().join(study.slug), &some));
     }
     let report = run(scu("dcmsend", &archive)
@@ -183,7 +189,7 @@ fn dcmsend_sends_the_whole_catalogue() {
         ])
         .arg(folder.path()));
     assert!(
-        report.contains(&format!("with status SUCCESS         : {}", files.len())),
+        report.contains(&format!("with status SUCCESS  : {}\n", files.len())),
         "{report}"
     );
     assert_holds_files(&archive, &files);
