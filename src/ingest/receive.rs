@@ -27,7 +27,7 @@ enum Stage {
     /// Who the instance is has not been told yet.
     Beginning { held: Vec<u8>, look_at: usize },
     /// Its bytes go to the store.
-    Storing(Incoming),
+    Storing(Box<Incoming>),
 }
 
 impl Ingest {
@@ -56,7 +56,7 @@ impl Ingest {
             sop_instance_uid: plain(receiving.announced.sop_instance_uid.as_deref()),
         };
         if !told.sop_class_uid.is_empty() && !told.sop_instance_uid.is_empty() {
-            receiving.stage = Stage::Storing(receiving.open(&told));
+            receiving.stage = Stage::Storing(Box::new(receiving.open(&told)));
         }
         Ok(receiving)
     }
@@ -128,7 +128,7 @@ impl Receiving {
         }
         let mut incoming = self.open(&found.unwrap_or_default());
         incoming.write(&beginning).await?;
-        self.stage = Stage::Storing(incoming);
+        self.stage = Stage::Storing(Box::new(incoming));
         Ok(())
     }
 

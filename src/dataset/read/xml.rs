@@ -1,7 +1,7 @@
 //! The Native DICOM Model (PS3.19 §A.1).
 
 use quick_xml::{
-    Reader,
+    Reader, XmlVersion,
     events::{BytesStart, Event},
 };
 
@@ -257,6 +257,8 @@ fn attribute(start: &BytesStart<'_>, name: &[u8]) -> Result<Option<String>, Data
         .try_get_attribute(name)
         .map_err(|error| malformed(&error.to_string()))?;
     let Some(found) = found else { return Ok(None) };
-    let value = found.unescape_value().map_err(|error| malformed(&error.to_string()))?;
+    let value = found
+        .normalized_value(XmlVersion::Implicit1_0)
+        .map_err(|error| malformed(&error.to_string()))?;
     Ok(Some(value.into_owned()))
 }

@@ -210,14 +210,8 @@ impl Scanner<'_> {
         let end = self.levels.last().map_or_else(|| self.source_end(), |level| level.end);
         let value_end = loop {
             let bytes = self.feed.view(self.position, 8)?;
+            // A value whose end is not told may have been cut between two fragments.
             let Some([t0, t1, t2, t3, l0, l1, l2, l3]) = bytes.first_chunk::<8>().copied() else {
-                let (rest, zeros) = (bytes.len() as u64, bytes.iter().all(|byte| *byte == 0));
-                if self.fragments.len() > 1 && zeros {
-                    self.quirks.note("no sequence delimiter in", tag);
-                    let value_end = self.position;
-                    self.position = self.source_end().min(self.position + rest);
-                    break value_end;
-                }
                 return Err(truncated(tag));
             };
             match encoding.read_tag([t0, t1, t2, t3]) {

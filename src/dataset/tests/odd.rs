@@ -215,6 +215,8 @@ fn refuses_what_is_cut() {
     refuses(&huge, EXPLICIT, "ends inside (0040,A043)");
     let fragments = with_tail(&concat(&[&undefined(0x7FE0_0010, b"OB"), &item(0), &item(10), &[0; 4]]));
     refuses(&fragments, JPEG, "ends inside (7FE0,0010)");
+    let no_end = with_tail(&concat(&[&undefined(0x7FE0_0010, b"OB"), &item(0), &item(4), &[0; 4]]));
+    refuses(&no_end, JPEG, "ends inside (7FE0,0010)");
 }
 
 #[test]
