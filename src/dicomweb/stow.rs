@@ -22,14 +22,11 @@ use super::{
 
 mod assemble;
 mod codestream;
-mod element;
 mod instance;
-mod json;
 mod metadata;
 mod outcome;
 mod spool;
 mod taking;
-mod xml;
 
 use instance::{Pieces, Whole};
 use outcome::{Outcomes, ResponseForm};

@@ -3,21 +3,22 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use filmroom_storage::model::{TransferSyntaxUid, has_long_length};
+use filmroom_storage::model::{Attributes, Element, Elements, TransferSyntaxUid, has_long_length};
 
 use super::{
     codestream::{self, Codestream},
-    element::{Element, Value},
     instance::Named,
     spool::Spooled,
 };
-use crate::dicomweb::{
-    multipart::ContentType,
-    wado::media::{self, EXPLICIT_VR_LITTLE_ENDIAN},
+use crate::{
+    dataset::{Builder, BulkReference, Items, ReadDataSet, items},
+    dicomweb::{
+        multipart::ContentType,
+        wado::media::{self, EXPLICIT_VR_LITTLE_ENDIAN},
+    },
 };
 
 const TRANSFER_SYNTAX_UID: u32 = 0x0002_0010;
-const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
 const SOP_CLASS_UID: u32 = 0x0008_0016;
 const SOP_INSTANCE_UID: u32 = 0x0008_0018;
 const SAMPLES_PER_PIXEL: u32 = 0x0028_0002;
@@ -69,21 +70,10 @@ pub(super) enum Segment {
 }
 
 /// What the data set is called, for answers about what was not stored.
-pub(super) fn named(elements: &[Element]) -> Named {
-    let uid = |tag| text(elements, tag).unwrap_or_default().to_owned();
+pub(super) fn named(data_set: &ReadDataSet) -> Named {
     Named {
-        sop_class_uid: uid(SOP_CLASS_UID),
-        sop_instance_uid: uid(SOP_INSTANCE_UID),
-    }
-}
-
-fn text(elements: &[Element], tag: u32) -> Option<&str> {
-    let element = elements.iter().find(|element| element.tag == tag)?;
-    match &element.value {
-        Value::Bytes(bytes) => std::str::from_utf8(bytes)
-            .ok()
-            .map(|text| text.trim_end_matches(['\0', ' '])),
-        _ => None,
+        sop_class_uid: data_set.attributes.text(SOP_CLASS_UID).to_owned(),
+        sop_instance_uid: data_set.attributes.text(SOP_INSTANCE_UID).to_owned(),
     }
 }
 
@@ -91,16 +81,23 @@ fn text(elements: &[Element], tag: u32) -> Option<&str> {
 ///
 /// # Errors
 /// One sentence on what is missing or cannot be encoded.
-pub(super) async fn plan(mut elements: Vec<Element>, parts: &BulkParts) -> Result<Plan, String> {
-    let declared = text(&elements, TRANSFER_SYNTAX_UID)
-        .filter(|uid| !uid.is_empty())
-        .map(str::to_owned);
-    elements.retain(|element| element.tag >> 16 != 0x0002 && element.tag & 0xFFFF != 0);
-    set(&mut elements, SPECIFIC_CHARACTER_SET, *b"CS", b"ISO_IR 192".to_vec());
-    complete_document(&mut elements, parts)?;
-    let frames = compressed_frames(&elements, parts, declared.as_deref()).await?;
+pub(super) async fn plan(data_set: &ReadDataSet, parts: &BulkParts) -> Result<Plan, String> {
+    let stated = &data_set.attributes;
+    let declared = Some(stated.text(TRANSFER_SYNTAX_UID)).filter(|uid| !uid.is_empty());
+    let mut completed = Builder::from_attributes(stated);
+    for element in stated.iter().take_while(|element| element.tag >> 16 <= 0x0002) {
+        completed.remove(element.tag);
+    }
+    complete_document(data_set, &mut completed, parts)?;
+    let frames = compressed_frames(data_set, parts, declared).await?;
     let mut writer = Writer {
         parts,
+        references: data_set
+            .bulk
+            .iter()
+            .map(|reference| (reference.path.as_str(), reference))
+            .collect(),
+        path: String::new(),
         segments: Vec::new(),
         bytes: Vec::new(),
         frames: None,
@@ -108,12 +105,12 @@ pub(super) async fn plan(mut elements: Vec<Element>, parts: &BulkParts) -> Resul
     let transfer_syntax = match frames {
         None => EXPLICIT_VR_LITTLE_ENDIAN.to_owned(),
         Some(frames) => {
-            complete_image(&mut elements, &frames);
+            complete_image(stated, &mut completed, &frames);
             writer.frames = Some(frames.streams);
             frames.transfer_syntax
         }
     };
-    writer.data_set(&elements)?;
+    writer.data_set(&completed.build())?;
     writer.flush();
     Ok(Plan {
         transfer_syntax_uid: TransferSyntaxUid::new(&transfer_syntax).map_err(|error| error.to_string())?,
@@ -121,26 +118,11 @@ pub(super) async fn plan(mut elements: Vec<Element>, parts: &BulkParts) -> Resul
     })
 }
 
-/// Sets an element of the data set.
-fn set(elements: &mut Vec<Element>, tag: u32, vr: [u8; 2], mut value: Vec<u8>) {
-    if value.len() % 2 == 1 {
-        value.push(b' ');
-    }
-    let element = Element {
-        tag,
-        vr,
-        value: Value::Bytes(value),
-    };
-    match elements.binary_search_by_key(&tag, |element| element.tag) {
-        Ok(at) => elements.splice(at..=at, [element]).for_each(drop),
-        Err(at) => elements.insert(at, element),
-    }
-}
-
-fn set_if_absent(elements: &mut Vec<Element>, tag: u32, vr: [u8; 2], value: Vec<u8>) {
-    if !elements.iter().any(|element| element.tag == tag) {
-        set(elements, tag, vr, value);
-    }
+/// The reference that stands for a value of the data set itself.
+fn referred(data_set: &ReadDataSet, tag: u32) -> Option<&str> {
+    let path = format!("{tag:08X}");
+    let reference = data_set.bulk.iter().find(|reference| reference.path == path)?;
+    Some(&reference.uri)
 }
 
 /// The parts that a reference names.
@@ -162,26 +144,24 @@ fn find<'a>(parts: &'a BulkParts, uri: &'a str) -> Result<(&'a str, &'a [BulkPar
 }
 
 /// What goes with an encapsulated document (PS3.3 §C.24.2).
-fn complete_document(elements: &mut Vec<Element>, parts: &BulkParts) -> Result<(), String> {
-    let document = elements.iter().find(|element| element.tag == ENCAPSULATED_DOCUMENT);
-    let Some(Value::Bulk(uri)) = document.map(|element| &element.value) else {
+fn complete_document(data_set: &ReadDataSet, completed: &mut Builder, parts: &BulkParts) -> Result<(), String> {
+    let Some(uri) = referred(data_set, ENCAPSULATED_DOCUMENT) else {
         return Ok(());
     };
     let (_, parts) = find(parts, uri)?;
     let length = parts.iter().map(|part| part.content.length()).sum::<u64>();
     let media_type = parts.first().and_then(|part| part.content_type.as_ref());
-    if let Some(media_type) = media_type.map(|content_type| content_type.media_type.clone())
-        && media_type != media::OCTET_STREAM
+    let media_type = media_type.map(|content_type| content_type.media_type.as_str());
+    let stated = &data_set.attributes;
+    if let Some(media_type) = media_type.filter(|media_type| *media_type != media::OCTET_STREAM)
+        && stated.text(MIME_TYPE).is_empty()
     {
-        set_if_absent(elements, MIME_TYPE, *b"LO", media_type.into_bytes());
+        completed.text(MIME_TYPE, media_type);
     }
-    if let Ok(length) = u32::try_from(length) {
-        set_if_absent(
-            elements,
-            ENCAPSULATED_DOCUMENT_LENGTH,
-            *b"UL",
-            length.to_le_bytes().to_vec(),
-        );
+    if let Ok(length) = u32::try_from(length)
+        && stated.get(ENCAPSULATED_DOCUMENT_LENGTH).is_none()
+    {
+        completed.value(ENCAPSULATED_DOCUMENT_LENGTH, *b"UL", &length.to_le_bytes());
     }
     Ok(())
 }
@@ -196,12 +176,11 @@ struct Frames {
 
 /// The data set's own pixel data where they are sent compressed.
 async fn compressed_frames(
-    elements: &[Element],
+    data_set: &ReadDataSet,
     parts: &BulkParts,
     declared: Option<&str>,
 ) -> Result<Option<Frames>, String> {
-    let pixel_data = elements.iter().find(|element| element.tag == PIXEL_DATA);
-    let Some(Value::Bulk(uri)) = pixel_data.map(|element| &element.value) else {
+    let Some(uri) = referred(data_set, PIXEL_DATA) else {
         return Ok(None);
     };
     let (name, parts) = find(parts, uri)?;
@@ -260,40 +239,43 @@ fn default_of(media_type: &str) -> Option<&'static str> {
 }
 
 /// The attributes of the pixels that the metadata do not have, as the codestream says.
-fn complete_image(elements: &mut Vec<Element>, frames: &Frames) {
-    if frames.streams.len() > 1 {
-        set_if_absent(
-            elements,
-            NUMBER_OF_FRAMES,
-            *b"IS",
-            frames.streams.len().to_string().into_bytes(),
-        );
+fn complete_image(stated: &Attributes, completed: &mut Builder, frames: &Frames) {
+    let is_absent = |tag| stated.get(tag).is_none_or(|element| element.value.is_empty());
+    if frames.streams.len() > 1 && is_absent(NUMBER_OF_FRAMES) {
+        completed.text(NUMBER_OF_FRAMES, &frames.streams.len().to_string());
     }
     if let Some(size) = frames.first.size {
-        let allocated = if size.bits > 8 { 16_u16 } else { 8 };
-        for (tag, value) in [
+        let mut described = vec![
             (SAMPLES_PER_PIXEL, size.samples),
             (ROWS, size.rows),
             (COLUMNS, size.columns),
-            (BITS_ALLOCATED, allocated),
+            (BITS_ALLOCATED, if size.bits > 8 { 16 } else { 8 }),
             (BITS_STORED, size.bits),
             (HIGH_BIT, size.bits.saturating_sub(1)),
             (PIXEL_REPRESENTATION, 0),
-        ] {
-            set_if_absent(elements, tag, *b"US", value.to_le_bytes().to_vec());
-        }
+        ];
         if size.samples > 1 {
-            set_if_absent(elements, PLANAR_CONFIGURATION, *b"US", vec![0, 0]);
+            described.push((PLANAR_CONFIGURATION, 0));
+        }
+        for (tag, value) in described.into_iter().filter(|(tag, _)| is_absent(*tag)) {
+            completed.us(tag, value);
         }
     }
-    if let Some(term) = frames.first.photometric_interpretation {
-        set_if_absent(elements, PHOTOMETRIC_INTERPRETATION, *b"CS", term.as_bytes().to_vec());
+    if let Some(term) = frames.first.photometric_interpretation
+        && is_absent(PHOTOMETRIC_INTERPRETATION)
+    {
+        completed.text(PHOTOMETRIC_INTERPRETATION, term);
     }
 }
 
-/// Writes elements as segments. Sequences and items have undefined lengths, so that nothing is measured ahead.
+/// Writes elements as segments. Sequences that bulk data are referred to in have undefined lengths, so that nothing is
+/// measured ahead; others stay as they are.
 struct Writer<'a> {
     parts: &'a BulkParts,
+    /// By path.
+    references: HashMap<&'a str, &'a BulkReference>,
+    /// Of the list of elements being written, with a dot at its end where it is not empty.
+    path: String,
     segments: Vec<Segment>,
     bytes: Vec<u8>,
     frames: Option<Vec<(String, usize, Range<u64>)>>,
@@ -301,41 +283,52 @@ struct Writer<'a> {
 
 /// What is left to be written, innermost last.
 enum Open<'e> {
-    Elements(std::slice::Iter<'e, Element>),
-    Items(std::slice::Iter<'e, Vec<Element>>),
+    Elements(Elements<'e>),
+    Items {
+        items: Items<'e>,
+        index: usize,
+        path_before: usize,
+    },
 }
 
 impl Writer<'_> {
-    fn data_set(&mut self, elements: &[Element]) -> Result<(), String> {
-        let mut open = vec![Open::Elements(elements.iter())];
+    fn data_set(&mut self, attributes: &Attributes) -> Result<(), String> {
+        let mut open = vec![Open::Elements(attributes.iter())];
         while let Some(innermost) = open.last_mut() {
             match innermost {
                 Open::Elements(elements) => match elements.next() {
-                    Some(Element {
-                        tag,
-                        value: Value::Items(items),
-                        ..
-                    }) => {
-                        self.head(*tag, *b"SQ", UNDEFINED);
-                        open.push(Open::Items(items.iter()));
+                    Some(element) if &element.vr == b"SQ" && self.refers_into(element.tag) => {
+                        self.head(element.tag, *b"SQ", UNDEFINED);
+                        let path_before = self.path.len();
+                        self.path.push_str(&format!("{:08X}.", element.tag));
+                        open.push(Open::Items {
+                            items: items(element.value),
+                            index: 0,
+                            path_before,
+                        });
                     }
-                    Some(element) => {
-                        let is_own = open.len() == 1;
-                        self.element(element, is_own)?;
-                    }
+                    Some(element) => self.element(&element)?,
                     None => {
                         open.pop();
-                        if !open.is_empty() {
+                        if let Some(Open::Items { path_before, .. }) = open.last() {
                             self.delimiter(0xE00D, 0);
+                            self.path.truncate(path_before + "00000000.".len());
                         }
                     }
                 },
-                Open::Items(items) => match items.next() {
+                Open::Items {
+                    items,
+                    index,
+                    path_before,
+                } => match items.next() {
                     Some(item) => {
                         self.delimiter(0xE000, UNDEFINED);
-                        open.push(Open::Elements(item.iter()));
+                        self.path.push_str(&format!("{index}."));
+                        *index += 1;
+                        open.push(Open::Elements(Elements::new(item)));
                     }
                     None => {
+                        self.path.truncate(*path_before);
                         open.pop();
                         self.delimiter(0xE0DD, 0);
                     }
@@ -345,38 +338,36 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn element(&mut self, element: &Element, is_own: bool) -> Result<(), String> {
-        match &element.value {
-            Value::Items(_) => Ok(()),
-            Value::Bytes(bytes) => {
-                let length = u32::try_from(bytes.len()).map_err(|_| "a value is longer than 4 GiB".to_owned())?;
-                let is_short = !has_long_length(element.vr);
-                let vr = if is_short && length > 0xFFFF {
-                    *b"UN"
-                } else {
-                    element.vr
-                };
-                self.head(element.tag, vr, length);
-                self.bytes.extend_from_slice(bytes);
-                Ok(())
-            }
-            Value::Bulk(_) if is_own && element.tag == PIXEL_DATA && self.frames.is_some() => self.encapsulated(),
-            Value::Bulk(uri) => self.bulk(element, uri),
-        }
+    /// True when a value within the sequence is sent as bulk data.
+    fn refers_into(&self, tag: u32) -> bool {
+        let prefix = format!("{}{tag:08X}.", self.path);
+        self.references.keys().any(|path| path.starts_with(&prefix))
     }
 
-    fn bulk(&mut self, element: &Element, uri: &str) -> Result<(), String> {
+    fn element(&mut self, element: &Element<'_>) -> Result<(), String> {
+        let path = format!("{}{:08X}", self.path, element.tag);
+        if let Some(reference) = self.references.get(path.as_str()) {
+            return if path == "7FE00010" && self.frames.is_some() {
+                self.encapsulated()
+            } else {
+                let (vr, uri) = (reference.vr, reference.uri.clone());
+                self.bulk(element.tag, vr, &uri)
+            };
+        }
+        let length = u32::try_from(element.value.len()).map_err(|_| "a value is longer than 4 GiB".to_owned())?;
+        self.head(element.tag, element.vr, length);
+        self.bytes.extend_from_slice(element.value);
+        Ok(())
+    }
+
+    fn bulk(&mut self, tag: u32, vr: [u8; 2], uri: &str) -> Result<(), String> {
         let (name, parts) = find(self.parts, uri)?;
         let length: u64 = parts.iter().map(|part| part.content.length()).sum();
         if length > VALUE_MAX_BYTES {
             return Err(format!("a value of {length} bytes is more than one element can hold"));
         }
-        let vr = if has_long_length(element.vr) {
-            element.vr
-        } else {
-            *b"UN"
-        };
-        self.head(element.tag, vr, (length + length % 2) as u32);
+        let vr = if has_long_length(vr) { vr } else { *b"UN" };
+        self.head(tag, vr, (length + length % 2) as u32);
         for (index, part) in parts.iter().enumerate() {
             self.range(name, index, 0..part.content.length());
         }
@@ -441,3 +432,6 @@ impl Writer<'_> {
         self.bytes.extend_from_slice(&(tag as u16).to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

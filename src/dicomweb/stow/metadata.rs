@@ -5,15 +5,12 @@ use std::collections::HashSet;
 use super::{
     Reader,
     assemble::{self, BulkPart, BulkParts, Segment},
-    element::Element,
     instance::{Named, Pieces, Received, Refused},
-    json,
     spool::Spool,
     taking::Taking,
-    xml,
 };
 use crate::{
-    dataset::DataSetError,
+    dataset::{DataSetError, ReadDataSet, read_json, read_xml},
     dicomweb::multipart::{MultipartError, PartHeaders},
     ingest::{Announced, IngestError},
 };
@@ -22,7 +19,7 @@ use crate::{
 pub(super) struct Described {
     metadata_max_bytes: u64,
     metadata_bytes: u64,
-    instances: Vec<Vec<Element>>,
+    instances: Vec<ReadDataSet>,
     parts: BulkParts,
     spool: Spool,
 }
@@ -79,9 +76,9 @@ impl Described {
             .is_some_and(|byte| b"[{".contains(byte));
         let parsing = tokio::task::spawn_blocking(move || {
             if is_json {
-                json::read(&text)
+                read_json(&text)
             } else {
-                xml::read(&text).map(|one| vec![one])
+                read_xml(&text).map(|one| vec![one])
             }
         });
         match parsing.await {
@@ -120,9 +117,9 @@ impl Described {
     pub(super) async fn finish(self, taking: &mut Taking) {
         let Self { instances, parts, .. } = self;
         let mut used = HashSet::new();
-        for elements in instances {
-            let named = assemble::named(&elements);
-            match receive(elements, &parts, named.clone(), taking, &mut used).await {
+        for data_set in instances {
+            let named = assemble::named(&data_set);
+            match receive(&data_set, &parts, named.clone(), taking, &mut used).await {
                 Ok(received) => taking.finish(received).await,
                 Err(error) => taking.refuse(Refused { named, error }),
             }
@@ -135,13 +132,13 @@ impl Described {
 }
 
 async fn receive(
-    elements: Vec<Element>,
+    data_set: &ReadDataSet,
     parts: &BulkParts,
     named: Named,
     taking: &Taking,
     used: &mut HashSet<String>,
 ) -> Result<Received, IngestError> {
-    let plan = assemble::plan(elements, parts)
+    let plan = assemble::plan(data_set, parts)
         .await
         .map_err(|reason| IngestError::CannotUnderstand(DataSetError::Malformed(reason)))?;
     let expected_length = plan
