@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     dataset::{self, Builder},
-    query::{Include, Query, QueryRoom},
+    query::{Include, Query, QueryError, QueryRoom},
 };
 
 /// Answers asked of the room at first: few, so that the first of them goes out at once.
-const FIRST_PAGE: u64 = 200;
+const FIRST_PAGE: usize = 100;
 /// Answers asked of the room at a time later on.
-const PAGE_MAX: u64 = 5_000;
+const PAGE_MAX: usize = 2_500;
 
 /// Serves one C-FIND.
 pub(super) async fn serve(
@@ -68,6 +68,20 @@ pub(super) fn is_cancelled(association: &mut Association, message_id: u16) -> Re
     }
 }
 
+/// Runs a step of a search where it may block.
+async fn blocking<T: Send + 'static>(
+    step: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(step).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err((Status::from(&error), error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, "a query ended by a panic");
+            Err((Status::CANNOT_UNDERSTAND, "the query failed".to_owned()))
+        }
+    }
+}
+
 struct Finding {
     query: Query,
     level: &'static str,
@@ -95,7 +109,6 @@ impl Finding {
                 fuzzy: agreed(2),
                 combined_datetime: agreed(1),
                 empty_value_matching: agreed(5),
-                limit: FIRST_PAGE,
                 ..Query::new(level)
             },
             level: match level {
@@ -112,7 +125,7 @@ impl Finding {
 
     /// Sends all answers; tells with what status the operation ends.
     async fn answer(
-        mut self,
+        self,
         association: &mut Association,
         room: &QueryRoom,
         context: &Context,
@@ -120,31 +133,45 @@ impl Finding {
     ) -> Result<Result<Status, Refusal>, AssociationError> {
         let message_id = request.message_id.unwrap_or_default();
         let most = association.config().find_answers_max;
-        loop {
+        let mut search = match blocking({
             let (room, query) = (room.clone(), self.query.clone());
-            let page = match tokio::task::spawn_blocking(move || room.find(&query)).await {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => return Ok(Err((Status::from(&error), error.to_string()))),
-                Err(error) => {
-                    tracing::error!(%error, "a query ended by a panic");
-                    return Ok(Err((Status::CANNOT_UNDERSTAND, "the query failed".to_owned())));
+            move || room.search(&query)
+        })
+        .await
+        {
+            Ok(search) => search,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let status = if search.ignored().is_empty() {
+            Status::PENDING
+        } else {
+            Status::PENDING_WITHOUT_OPTIONAL_KEYS
+        };
+        let pending = CommandSet {
+            has_data_set: true,
+            ..CommandSet::response_to(request, status.0)
+        };
+        let mut count = 0u64;
+        let mut length = FIRST_PAGE;
+        loop {
+            let page = match blocking(move || search.page(length).map(|page| (search, page))).await {
+                Ok((rest, page)) => {
+                    search = rest;
+                    page
                 }
+                Err(refusal) => return Ok(Err(refusal)),
             };
-            let count = page.answers.len() as u64;
-            let status = if page.ignored.is_empty() {
-                Status::PENDING
-            } else {
-                Status::PENDING_WITHOUT_OPTIONAL_KEYS
-            };
-            let pending = CommandSet {
-                has_data_set: true,
-                ..CommandSet::response_to(request, status.0)
-            };
-            for answer in &page.answers {
+            for answer in &page {
                 if is_cancelled(association, message_id)? {
-                    association.flush().await?;
                     return Ok(Ok(Status::CANCEL));
                 }
+                if count == most {
+                    return Ok(Err((
+                        Status::OUT_OF_RESOURCES,
+                        format!("more than {most} matches; narrow the query"),
+                    )));
+                }
+                count += 1;
                 let attributes = self.complete(&answer.attributes);
                 let encoded =
                     match dataset::encode(&attributes, &context.transfer_syntax, &self.identifier.character_set) {
@@ -156,18 +183,11 @@ impl Finding {
                     association.flush().await?;
                 }
             }
-            self.query.offset += count;
-            if count < self.query.limit || page.remaining == Some(0) {
+            if page.len() < length {
                 return Ok(Ok(Status::SUCCESS));
             }
-            if self.query.offset >= most {
-                return Ok(Err((
-                    Status::OUT_OF_RESOURCES,
-                    format!("more than {most} matches; narrow the query"),
-                )));
-            }
             association.flush().await?;
-            self.query.limit = (self.query.limit * 5).min(PAGE_MAX).min(most - self.query.offset);
+            length = (length * 5).min(PAGE_MAX);
         }
     }
 

@@ -18,6 +18,8 @@ pub mod scu;
 mod session;
 mod status;
 mod sub_operation;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -306,8 +306,8 @@ fn decide(
     (result, Some(context))
 }
 
-/// The first proposed that is known: the order is the requestor's preference, and what is compressed comes as it is. Among
-/// uncompressed ones Explicit VR Little Endian goes before those that lose value representations or are retired.
+/// The first proposed that is known: the order is the requestor's preference, and what is compressed comes as it is. Only
+/// Implicit VR gives way to Explicit VR Little Endian, since it loses the value representations of private elements.
 fn choose(service: Service, proposed: &[String]) -> Option<&str> {
     let has = |uid: &str| proposed.iter().any(|proposed| proposed == uid);
     let plain = [
@@ -320,7 +320,7 @@ fn choose(service: Service, proposed: &[String]) -> Option<&str> {
         return plain.into_iter().find(|uid| has(uid));
     }
     let first = proposed.iter().find(|uid| is_known_transfer_syntax(uid))?;
-    let loses = matches!(first.as_str(), IMPLICIT_VR_LITTLE_ENDIAN | EXPLICIT_VR_BIG_ENDIAN);
+    let loses = first == IMPLICIT_VR_LITTLE_ENDIAN;
     Some(if loses && has(EXPLICIT_VR_LITTLE_ENDIAN) {
         EXPLICIT_VR_LITTLE_ENDIAN
     } else {

@@ -1,0 +1,168 @@
+//! Storage commitment.
+
+use filmroom_storage::model::Attributes;
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::{
+    dataset::{self, Builder},
+    dimse::association::{Admission, accept},
+};
+
+const CLASS: &str = "1.2.840.10008.1.20.1";
+const INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+
+fn action(references: &[(&str, &str)]) -> (CommandSet, Attributes) {
+    let items: Vec<Attributes> = references
+        .iter()
+        .map(|(class, instance)| {
+            Builder::new()
+                .text(0x0008_1150, class)
+                .text(0x0008_1155, instance)
+                .build()
+        })
+        .collect();
+    let information = Builder::new()
+        .text(0x0008_1195, "1.2.99")
+        .sequence(0x0008_1199, &items)
+        .build();
+    let command = CommandSet {
+        has_data_set: true,
+        sop_instance_uid: INSTANCE.into(),
+        action_type_id: Some(1),
+        ..request(Operation::Action, 1, CLASS)
+    };
+    (command, information)
+}
+
+fn count(information: &Attributes, tag: u32) -> usize {
+    let value = information
+        .get(tag)
+        .map(|element| element.value.to_vec())
+        .unwrap_or_default();
+    value
+        .windows(4)
+        .filter(|bytes| *bytes == [0xfe, 0xff, 0x00, 0xe0])
+        .count()
+}
+
+fn check(command: &CommandSet, information: &Attributes) {
+    assert_eq!(command.command_field, Operation::EventReport.command_field());
+    assert_eq!(
+        (command.event_type_id, command.sop_instance_uid.as_str()),
+        (Some(2), INSTANCE)
+    );
+    assert_eq!(information.text(0x0008_1195), "1.2.99");
+    assert_eq!(
+        (count(information, 0x0008_1199), count(information, 0x0008_1198)),
+        (2, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_configured_is_told_over_its_own_association() {
+    let node = Node::start("ROOM", quick()).await;
+    let instances = slices(3);
+    node.take_in(&instances).await;
+    let uid = |index: usize| instances[index].sop_instance_uid.as_str();
+    let mut association = associate(&node, &[(CLASS, EXPLICIT)]).await;
+    let (command, information) = action(&[(MR, uid(0)), (MR, uid(1)), (VERIFICATION, uid(2)), (MR, "1.2.3")]);
+    assert_eq!(
+        ask(&mut association, 1, &command, Some(information.as_bytes())).await,
+        Status::SUCCESS
+    );
+    let (report, data_set) = receive(&mut association).await;
+    let information = dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
+    check(&report, &information);
+    association
+        .send(1, &CommandSet::response_to(&report, 0), None)
+        .await
+        .unwrap();
+    association.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configured_peer_is_called_until_it_takes_the_report() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = Peer {
+        ae_title: title("CLIENT"),
+        host: "127.0.0.1".into(),
+        port,
+    };
+    let node = Node::start(
+        "ROOM",
+        DimseConfig {
+            peers: vec![peer],
+            ..quick()
+        },
+    )
+    .await;
+    let instances = slices(2);
+    node.take_in(&instances).await;
+    let mut association = associate(&node, &[(CLASS, EXPLICIT)]).await;
+    let uid = |index: usize| instances[index].sop_instance_uid.as_str();
+    let (command, information) = action(&[(MR, uid(0)), (MR, uid(1)), (MR, "1.2.3"), (MR, "not a uid")]);
+    assert_eq!(
+        ask(&mut association, 1, &command, Some(information.as_bytes())).await,
+        Status::SUCCESS
+    );
+    association.release().await.unwrap();
+    // The first call finds nobody who answers.
+    let (refused, _): (TcpStream, _) = listener.accept().await.unwrap();
+    drop(refused);
+    let (stream, _) = listener.accept().await.unwrap();
+    let config = Arc::new(DimseConfig {
+        ae_title: title("CLIENT"),
+        ..quick()
+    });
+    let (mut called, ()) = accept(Box::new(stream), String::new(), config, || Admission::Admitted(()))
+        .await
+        .unwrap();
+    let (report, data_set) = receive(&mut called).await;
+    let information = dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
+    check(&report, &information);
+    called
+        .send(1, &CommandSet::response_to(&report, 0), None)
+        .await
+        .unwrap();
+    assert_eq!(called.next(Wait::Idle).await.unwrap(), Event::ReleaseRequest);
+    called.release_response().await;
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused() {
+    let node = Node::start("ROOM", quick()).await;
+    let mut association = associate(&node, &[(CLASS, EXPLICIT)]).await;
+    let (command, information) = action(&[(MR, "1.2.3")]);
+    let other = CommandSet {
+        sop_instance_uid: "1.2.3".into(),
+        ..command.clone()
+    };
+    assert_eq!(
+        ask(&mut association, 1, &other, Some(information.as_bytes())).await,
+        Status::NO_SUCH_SOP_INSTANCE
+    );
+    let other = CommandSet {
+        action_type_id: Some(2),
+        ..command.clone()
+    };
+    assert_eq!(
+        ask(&mut association, 1, &other, Some(information.as_bytes())).await,
+        Status::NO_SUCH_ACTION
+    );
+    let (_, empty) = action(&[]);
+    assert_eq!(
+        ask(&mut association, 1, &command, Some(empty.as_bytes())).await,
+        Status::MISSING_ATTRIBUTE
+    );
+    assert_eq!(
+        ask(&mut association, 1, &command, Some(&[0xff; 32])).await,
+        Status::INVALID_ARGUMENT
+    );
+    let bare = CommandSet {
+        has_data_set: false,
+        ..command.clone()
+    };
+    assert_eq!(ask(&mut association, 1, &bare, None).await, Status::INVALID_ARGUMENT);
+}
