@@ -10,7 +10,7 @@ from objects import AS_STORED, SESSION, Failures, instance_url, parts, read
 
 NATIVE = 'multipart/related; type="application/octet-stream"; transfer-syntax=1.2.840.10008.1.2.1'
 ALL = 'multipart/related; type="application/octet-stream"; transfer-syntax=*, multipart/related; type="image/*"; transfer-syntax=*'
-LOSSY = {"1.2.840.10008.1.2.4.50": 2, "1.2.840.10008.1.2.4.51": 2, "1.2.840.10008.1.2.4.91": 1, "1.2.840.10008.1.2.4.203": 1}
+LOSSY = {"1.2.840.10008.1.2.4.50": 3, "1.2.840.10008.1.2.4.51": 2, "1.2.840.10008.1.2.4.91": 1, "1.2.840.10008.1.2.4.203": 1}
 
 
 def frames(web, data_set, count, accept):
