@@ -9,6 +9,7 @@ mod import;
 mod logging;
 mod patient_stream;
 mod peer;
+mod rebuild;
 mod runtime;
 mod serve;
 mod server;
@@ -51,6 +52,8 @@ enum Command {
     Get(peer::Get),
     /// Send what the data folder holds to a peer (C-STORE)
     Send(peer::Send),
+    /// Make the index anew from packs and intake, while no server runs
+    Rebuild(rebuild::Rebuild),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -89,6 +92,7 @@ impl CommandLine {
             Command::Move(move_to) => move_to.run(&self.settings),
             Command::Get(get) => get.run(&self.settings),
             Command::Send(send) => send.run(&self.settings),
+            Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));
