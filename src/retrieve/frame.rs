@@ -149,10 +149,11 @@ fn shifted(bytes: &[u8], first_bit: u32, length_bits: u64) -> Bytes {
         moved.extend_from_slice(&[byte]);
     }
     let rest = (length_bits % 8) as u32;
-    if rest > 0 && length as u64 == length_bits.div_ceil(8) {
-        if let Some(last) = moved.last_mut() {
-            *last &= 0xFF_u8.unbounded_shr(8 - rest);
-        }
+    if rest > 0
+        && length as u64 == length_bits.div_ceil(8)
+        && let Some(last) = moved.last_mut()
+    {
+        *last &= 0xFF_u8.unbounded_shr(8 - rest);
     }
     moved.freeze()
 }

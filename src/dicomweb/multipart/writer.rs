@@ -49,7 +49,7 @@ impl Boundary {
     }
 
     /// The delimiter alone, for readers.
-    #[must_use]
+    #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -219,7 +219,7 @@ impl Archive {
 fn dos_time(at: OffsetDateTime) -> (u16, u16) {
     let years = (at.year() - 1980).clamp(0, 127) as u16;
     let date = years << 9 | u16::from(u8::from(at.month())) << 5 | u16::from(at.day());
-    let time = u16::from(at.hour()) << 11 | u16::from(at.minute()) << 5 | u16::from(at.second()) / 2;
+    let time = u16::from(at.hour()) << 11 | u16::from(at.minute()) << 5 | (u16::from(at.second()) / 2);
     (date, time)
 }
 
@@ -232,8 +232,11 @@ mod tests {
 
     use super::*;
 
+    /// Name, pieces of the content, and the length when it is told beforehand.
+    type Given<'a> = (&'a str, &'a [&'static [u8]], Option<u64>);
+
     #[track_caller]
-    fn check(entries: &[(&str, &[&'static [u8]], Option<u64>)]) {
+    fn check(entries: &[Given<'_>]) {
         let given: Vec<_> = entries
             .iter()
             .map(|(name, pieces, length)| {

@@ -163,7 +163,7 @@ pub(in crate::dimse) async fn perform(
 /// Sends one instance, with what is queued before it. Returns its message ID.
 async fn transmit(
     receiver: &mut Association,
-    ready: Ready,
+    ready: Box<Ready>,
     originator: Option<&Originator>,
 ) -> Result<u16, AssociationError> {
     let Ready {
@@ -171,7 +171,7 @@ async fn transmit(
         context_id,
         first,
         mut rest,
-    } = ready;
+    } = *ready;
     let message_id = receiver.take_message_id();
     let command = CommandSet {
         sop_class_uid: record.sop_class_uid.as_str().to_owned(),

@@ -24,7 +24,7 @@ pub(super) struct Ready {
 /// What comes next.
 pub(super) enum Supplied {
     /// An instance to be sent.
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// One that cannot be sent; the log says why.
     Unsendable(SopInstanceUid),
     /// No more can be found.
@@ -65,12 +65,12 @@ impl Supply {
         let mut rest = outgoing.data_set;
         // Before anything is said: what cannot be read at all is a failure of its own, not of the association.
         match next_piece(&mut rest).await {
-            Ok(first) => Supplied::Ready(Ready {
+            Ok(first) => Supplied::Ready(Box::new(Ready {
                 record,
                 context_id,
                 first: first.unwrap_or_default(),
                 rest,
-            }),
+            })),
             Err(error) => {
                 tracing::error!(%error, sop_instance_uid = %record.sop_instance_uid, "an instance cannot be read");
                 Supplied::Unsendable(record.sop_instance_uid)
