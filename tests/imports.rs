@@ -16,6 +16,12 @@ fn sources(part: &str) -> Vec<(PathBuf, String)> {
     let mut waiting = vec![root.join(part), root.join(format!("{part}.rs"))];
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
+            if path
+                .file_name()
+                .is_some_and(|name| name == "tests" || name == "testing")
+            {
+                continue;
+            }
             waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.is_file()
             && path.extension().is_some_and(|extension| extension == "rs")
@@ -30,10 +36,25 @@ fn sources(part: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().map(code_of_line).collect::<Vec<_>>().join("\n")
+}
+
+/// The line up to its comment, what stands in string literals left out.
+fn code_of_line(line: &str) -> String {
+    let mut code = String::new();
+    let mut within = false;
+    let line = line.replace("'\"'", "' '");
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if within => drop(characters.next()),
+            '"' => within = !within,
+            '/' if !within && characters.peek() == Some(&'/') => break,
+            other if !within => code.push(other),
+            _ => {}
+        }
+    }
+    code
 }
 
 /// Every path that a source names, `use` trees taken apart: `a::{b, c::d}` gives `a::b` and `a::c::d`.
