@@ -6,8 +6,17 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+/// A place where crash tests end the process; nothing outside of tests.
+macro_rules! crash_point {
+    ($name:literal) => {
+        #[cfg(test)]
+        crate::testing::crash::point($name);
+    };
+}
+
 pub mod index;
 mod intake;
+pub mod journal;
 pub mod metrics;
 pub mod model;
 pub mod objects;

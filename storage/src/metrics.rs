@@ -29,6 +29,8 @@ pub struct Metrics {
     pub settling_failures: u64,
     /// Segments of the intake log that were trimmed.
     pub segments_trimmed: u64,
+    /// Series whose small packs were merged into one.
+    pub merges: u64,
     /// Bytes of instances on their way in that are in memory now.
     pub intake_memory_bytes: u64,
     /// Instances that wait to be settled now.
@@ -48,6 +50,7 @@ pub(crate) struct Counters {
     packs_settled: AtomicU64,
     settling_failures: AtomicU64,
     segments_trimmed: AtomicU64,
+    merges: AtomicU64,
     index_failed: AtomicBool,
 }
 
@@ -91,6 +94,10 @@ impl Counters {
         add(&self.segments_trimmed, 1);
     }
 
+    pub(crate) fn merged(&self) {
+        add(&self.merges, 1);
+    }
+
     /// After this nothing is taken in until the store is opened anew.
     pub(crate) fn index_failed(&self) {
         self.index_failed.store(true, Ordering::Relaxed);
@@ -114,6 +121,7 @@ impl Counters {
             packs_settled: read(&self.packs_settled),
             settling_failures: read(&self.settling_failures),
             segments_trimmed: read(&self.segments_trimmed),
+            merges: read(&self.merges),
             intake_memory_bytes,
             instances_waiting,
         }

@@ -12,7 +12,7 @@ use super::{
     engine::Engine,
     instance_row::InstanceRow,
     keys::{self, SeriesId},
-    rows::{self, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow},
+    rows::{self, PackRow, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow},
 };
 use crate::model::{
     InstanceRecord, SeriesInstanceUid, SeriesRecord, SopClassUid, SopInstanceUid, StudyInstanceUid, StudyRecord,
@@ -233,6 +233,28 @@ impl Catalog {
             .find_series(study, series)?
             .ok_or_else(|| IndexError::Damaged(format!("series {series} is not in the index")))?;
         Ok(self.series_counts(row.id)?.next_pack)
+    }
+
+    /// The packs of a series, by number.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the engine fails. A series that is not there has none.
+    pub fn packs_of(
+        &self,
+        study: &StudyInstanceUid,
+        series: &SeriesInstanceUid,
+    ) -> Result<Vec<(u64, PackRow)>, IndexError> {
+        let Some((_, row)) = self.find_series(study, series)? else {
+            return Ok(Vec::new());
+        };
+        let mut rows = Vec::new();
+        self.scan_prefix(&keys::by_id(keys::PACK, row.id), &[], &mut |key, value| {
+            if let Some(number) = key.get(5..).and_then(|number| <[u8; 8]>::try_from(number).ok()) {
+                rows.push((u64::from_be_bytes(number), PackRow::decode(value)));
+            }
+            ControlFlow::Continue(())
+        })?;
+        rows.into_iter().map(|(number, row)| Ok((number, row?))).collect()
     }
 
     /// Number of a series, its row, and the number of (0020,0011) in its key.

@@ -78,6 +78,7 @@ impl Applier {
         };
         match added {
             Ok(records) => {
+                crash_point!("intake.indexed");
                 self.counters.stored(&records);
                 for addition in additions {
                     self.shelf

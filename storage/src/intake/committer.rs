@@ -187,6 +187,7 @@ impl Committer {
         let received_at = OffsetDateTime::now_utc();
         match self.write(&batch, received_at) {
             Ok((places, end)) => {
+                crash_point!("intake.synced");
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for place in &places {
                     waiting.need(place.segment);

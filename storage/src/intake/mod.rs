@@ -3,6 +3,8 @@
 mod applier;
 pub(crate) mod budget;
 mod committer;
+#[cfg(test)]
+mod crash_test;
 pub(crate) mod entry;
 pub(crate) mod incoming;
 mod log;

@@ -128,6 +128,16 @@ impl Store {
         })
     }
 
+    /// The header from the block beside the pack, and from nowhere else.
+    pub(super) async fn header_from_pack(&self, instance: &InstanceRecord) -> Result<Header, StoreError> {
+        let missing = || StoreError::Damaged(format!("instance {} has no header", instance.sop_instance_uid));
+        let Location::Pack { pack, offset } = instance.location else {
+            return Err(missing());
+        };
+        let name = ObjectName::pack_headers(&instance.study_instance_uid, &instance.series_instance_uid, pack);
+        self.header_from_block(&name, offset).await?.ok_or_else(missing)
+    }
+
     async fn header_from_block(&self, name: &ObjectName, offset: u64) -> Result<Option<Header>, StoreError> {
         let directory = self.directory(name).await?;
         let Some(place) = directory.find(offset) else {

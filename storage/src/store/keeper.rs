@@ -24,8 +24,12 @@ pub(super) async fn keep(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
-        if let Err(error) = (Store { inner }).flush_and_trim().await {
+        let store = Store { inner };
+        if let Err(error) = store.flush_and_trim().await {
             tracing::error!(%error, "the index could not be brought to stable storage; it is tried again");
+        }
+        if let Err(error) = store.inner.journal.mirror().await {
+            tracing::error!(%error, "the journal could not be mirrored; it is tried again");
         }
     }
 }
@@ -59,11 +63,12 @@ impl Store {
 impl Inner {
     /// Returns the objects to delete.
     fn flush_and_trim(&self) -> Result<Vec<ObjectName>, StoreError> {
+        // Held to the end: a task that is aborted leaves this running, and the next caller must not trim beside it.
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at before the flush: what is needless now is so because of batches that the flush will have covered.
         let retired = std::mem::take(&mut *self.retired.lock().unwrap_or_else(PoisonError::into_inner));
         let segments = self.needless_segments();
         let generation = self.writer.lock().unwrap_or_else(PoisonError::into_inner).generation();
-        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         if *flushed == generation && segments.is_empty() && retired.is_empty() {
             return Ok(Vec::new());
         }
@@ -75,15 +80,17 @@ impl Inner {
             return Err(error.into());
         }
         *flushed = generation;
-        drop(flushed);
+        crash_point!("keeper.flushed");
         if segments.is_empty() && retired.is_empty() {
             return Ok(Vec::new());
         }
         write_mark(&self.options.data, generation)?;
+        crash_point!("keeper.marked");
         for number in segments {
             self.medium.remove(number)?;
             self.segments.remove(number);
             self.counters.trimmed();
+            crash_point!("keeper.trimmed");
         }
         let mut objects = Vec::new();
         for retired in retired {

@@ -4,6 +4,7 @@ mod commit;
 mod headers;
 mod index_folder;
 mod keeper;
+mod merge;
 mod open;
 mod quarantine;
 mod read;
@@ -11,8 +12,12 @@ mod rebuild;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod verify;
 
-pub use self::rebuild::RebuildReport;
+pub use self::{
+    rebuild::RebuildReport,
+    verify::{Problem, ProblemKind, VerifyOptions, VerifyReport},
+};
 pub use crate::intake::incoming::{Incoming, Sealed};
 
 use std::{
@@ -28,6 +33,7 @@ use tokio::sync::mpsc;
 use crate::{
     index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
     intake::{Order, Retired, Segments, Shelf, Waiting, incoming::Nursery, medium::Medium},
+    journal::{Journal, JournalError},
     metrics::{Counters, Metrics},
     model::{Description, InstanceRecord, TransferSyntaxUid},
     objects::ObjectStore,
@@ -108,6 +114,16 @@ pub enum StoreError {
     Range(Range<u64>),
 }
 
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Io(error) => Self::Io(error),
+            JournalError::Damaged { .. } => Self::Damaged(error.to_string()),
+            JournalError::Mirror(_) => Self::Objects(error.to_string()),
+        }
+    }
+}
+
 /// What became of an instance that was committed.
 #[derive(Debug)]
 pub enum Committed {
@@ -149,6 +165,7 @@ struct Inner {
     headers: headers::HeaderCache,
     medium: Arc<dyn Medium>,
     objects: Arc<dyn ObjectStore>,
+    journal: Journal,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
     flushed: Mutex<u64>,
@@ -175,6 +192,12 @@ impl Store {
     #[must_use]
     pub fn index(&self) -> Arc<dyn Index> {
         Arc::clone(&self.inner.catalog) as Arc<dyn Index>
+    }
+
+    /// The journal of decisions.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.inner.journal
     }
 
     /// The counters now.

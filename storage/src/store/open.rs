@@ -22,6 +22,7 @@ use crate::{
         space::Space,
         staged::StagedFolder,
     },
+    journal::Journal,
     metrics::Counters,
     objects::{LocalObjects, ObjectStore},
 };
@@ -82,7 +83,8 @@ impl Store {
         tokio::task::spawn_blocking(move || inner.stop())
             .await
             .map_err(io::Error::other)?;
-        self.flush_and_trim().await
+        self.flush_and_trim().await?;
+        Ok(self.inner.journal.mirror().await?)
     }
 }
 
@@ -135,6 +137,7 @@ fn open(
 
     let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake));
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(data.join("objects"))?);
+    let journal = runtime.block_on(Journal::open(&data.join("journal"), Arc::clone(&objects)))?;
     let folder = IndexFolder {
         data,
         cache_bytes: options.index_cache_bytes,
@@ -207,6 +210,7 @@ fn open(
         headers: super::headers::HeaderCache::default(),
         medium,
         objects,
+        journal,
         retired: Mutex::default(),
         flushed: Mutex::new(0),
         settling: tokio::sync::Mutex::default(),

@@ -22,7 +22,7 @@ use crate::{
 /// A pack is closed at about this size.
 const PACK_MAX_BYTES: u64 = 1 << 30;
 /// Instances moved in one batch of the index, so that instances coming in wait for a moment only.
-const MOVE_INSTANCES: usize = 64;
+pub(super) const MOVE_INSTANCES: usize = 64;
 
 /// An entry that is to be settled.
 struct Candidate {
@@ -82,11 +82,10 @@ impl Store {
                 bytes = 0;
             }
         }
-        if in_log.is_empty() {
-            Ok(())
-        } else {
-            self.settle_pack(series, in_log).await
+        if !in_log.is_empty() {
+            self.settle_pack(series, in_log).await?;
         }
+        self.merge_small_packs(series).await
     }
 
     /// The entries that the index still finds in intake, in the order of the series. Others are let go.
@@ -132,23 +131,15 @@ impl Store {
     async fn settle_pack(&self, series: &SeriesKey, candidates: Vec<Candidate>) -> Result<(), StoreError> {
         let (composed, headers, candidates) = on_blocking_thread(self, move |store| store.compose(candidates)).await?;
         let pack = self.inner.catalog.next_pack(&series.0, &series.1)?;
-        let length = composed.body.len();
-        let name = ObjectName::pack(&series.0, &series.1, pack);
-        let objects = &self.inner.objects;
-        objects.put(&name, composed.body).await.map_err(from_objects)?;
-        if objects.head(&name).await.map_err(from_objects)? != Some(length)
-            || objects.crc32(&name).await.map_err(from_objects)? != composed.crc32
-        {
-            return Err(StoreError::Damaged(format!(
-                "{name} does not read back as it was written"
-            )));
-        }
-        self.put_headers(series, pack, &composed.offsets, &headers).await?;
         let row = PackRow {
-            length,
+            length: composed.body.len(),
             crc32: composed.crc32,
             instances: candidates.len() as u64,
         };
+        self.put_and_verify(series, pack, composed.body, row).await?;
+        crash_point!("settle.put");
+        self.put_headers(series, pack, &composed.offsets, &headers).await?;
+        crash_point!("settle.headers");
         self.move_to_pack(series, pack, row, candidates, composed.offsets).await
     }
 
@@ -175,6 +166,7 @@ impl Store {
         objects.put_file(&name, &path).await.map_err(from_objects)?;
         let crc32 = objects.crc32(&name).await.map_err(from_objects)?;
         let entry = &candidate.found.entry;
+        crash_point!("settle.linked");
         let is_this = walked.members.first().is_some_and(|(member, _)| {
             member.sha256 == entry.sha256 && member.crc32 == entry.crc32 && member.length == entry.length
         });
@@ -258,6 +250,7 @@ impl Store {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .settle(&settled)?;
+                crash_point!("settle.moved");
                 let mut waiting = store.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates {
                     waiting.release(candidate.waiting.segment);

@@ -11,9 +11,12 @@ use crate::{
     testing::{Sample, describer, origin},
 };
 
+mod crashing;
+mod merging;
 mod rebuilding;
 mod settling;
 mod taking_in;
+mod verifying;
 
 /// A store in a folder of its own, with small limits.
 struct Fixture {

@@ -1,5 +1,7 @@
 //! Instances for tests: data sets in normal form, so that one small reader describes them.
 
+pub(crate) mod crash;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
