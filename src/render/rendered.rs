@@ -75,15 +75,17 @@ impl Render {
         };
         let data_set = self.data_set(instance).await?;
         let description = PixelDescription::read(&data_set.elements(), pixel_data.tag)?;
-        let stored = self.stored(instance, frame_index, &description).await?;
-        if let Stored::Bytes(bytes, _) = &stored
-            && can_pass(instance, &data_set, &description, &parameters, media, bytes)
-        {
-            return Ok(Rendered {
-                media_type: media.media_type(),
-                bytes: bytes.clone(),
-            });
+        if may_pass(instance, &data_set, &description, &parameters, media) {
+            // Before the kept frames are looked at: the answer must not depend on what was asked for earlier.
+            let bytes = self.inner.retrieve.frame(instance, frame_index).await?;
+            if is_plain(&bytes, &description) {
+                return Ok(Rendered {
+                    media_type: media.media_type(),
+                    bytes,
+                });
+            }
         }
+        let stored = self.stored(instance, frame_index, &description).await?;
         let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
         let inner = self.inner.clone();
         let key = identity(instance);
@@ -243,31 +245,33 @@ pub(super) fn working_bytes(description: &PixelDescription, parameters: &Paramet
         .saturating_add(viewport)
 }
 
-/// True when the stored frame already is what is asked for: a baseline JPEG in colour that every reader of JPEG shows as
-/// the object means it.
-fn can_pass(
+/// True when a stored frame may be what is asked for: a JPEG in colour, as it is. Colour is not windowed.
+fn may_pass(
     instance: &InstanceRecord,
     data_set: &DataSet,
     description: &PixelDescription,
     parameters: &Parameters,
     media: Media,
-    bytes: &Bytes,
 ) -> bool {
-    if media != Media::Jpeg
-        || *parameters
-            != (Parameters {
-                window: parameters.window,
-                ..Parameters::default()
-            })
-        || instance.transfer_syntax_uid.as_str() != "1.2.840.10008.1.2.4.50"
-        || description.samples_per_pixel != 3
-        || data_set
+    let plain = Parameters {
+        window: parameters.window,
+        ..Parameters::default()
+    };
+    media == Media::Jpeg
+        && *parameters == plain
+        && instance.transfer_syntax_uid.as_str() == "1.2.840.10008.1.2.4.50"
+        && matches!(
+            description.photometric,
+            Photometric::YbrFull | Photometric::YbrFull422 | Photometric::Rgb
+        )
+        && data_set
             .elements()
             .iter()
-            .any(|element| (0x6000_0000..0x6020_0000).contains(&element.tag))
-    {
-        return false;
-    }
+            .all(|element| !(0x6000_0000..0x6020_0000).contains(&element.tag))
+}
+
+/// True for a whole baseline JPEG that every reader of JPEG shows as the object means it.
+fn is_plain(bytes: &Bytes, description: &PixelDescription) -> bool {
     jpeg::read_head(bytes).is_ok_and(|head| {
         head.start == 0
             && head.precision == 8
@@ -277,10 +281,6 @@ fn can_pass(
             && jpeg::is_transformed(&head, description)
             && head.adobe_transform.is_none_or(|transform| transform == 1)
             && bytes.iter().rev().find(|byte| **byte != 0) == Some(&0xD9)
-            && matches!(
-                description.photometric,
-                Photometric::YbrFull | Photometric::YbrFull422 | Photometric::Rgb
-            )
     })
 }
 
