@@ -11,22 +11,23 @@ use filmroom_storage::{
 
 use super::{
     DataSetError, fold, frames, levels,
-    normal::{Keep, normalize},
+    normal::{Keep, Rest, normalize},
     quirks::Quirks,
     scan::name,
 };
 
-/// Describes data sets for the store and for `ingest`.
+/// Describes stored data sets for the store. They were acknowledged, so it is not for it to refuse them: one that a later
+/// reader cannot read to its end is described by what comes before, as long as that names the instance.
 #[derive(Debug, Clone, Default)]
 pub struct DataSetDescriber;
 
 impl Describer for DataSetDescriber {
     fn describe(&self, data_set: &dyn ReadAt, transfer_syntax: &TransferSyntaxUid) -> Result<Description, String> {
-        describe(data_set, transfer_syntax).map_err(|error| error.to_string())
+        described(data_set, transfer_syntax, Rest::LeftOut).map_err(|error| error.to_string())
     }
 }
 
-/// Describes an instance's data set (no preamble, no file meta information).
+/// Describes an instance's data set on its way in (no preamble, no file meta information).
 ///
 /// What is odd but can be read is let pass and told in [`Description::quirks`].
 ///
@@ -34,8 +35,16 @@ impl Describer for DataSetDescriber {
 /// [`DataSetError::Identity`] when a UID that the archive lives by is missing or unusable; the others when the bytes are no
 /// whole data set.
 pub fn describe(data_set: &dyn ReadAt, transfer_syntax: &TransferSyntaxUid) -> Result<Description, DataSetError> {
+    described(data_set, transfer_syntax, Rest::Refused)
+}
+
+fn described(
+    data_set: &dyn ReadAt,
+    transfer_syntax: &TransferSyntaxUid,
+    rest: Rest,
+) -> Result<Description, DataSetError> {
     let syntax = transfer_syntax.as_str();
-    let normal = normalize(data_set, syntax, Keep::HEADER)?;
+    let normal = normalize(data_set, syntax, Keep::HEADER, rest)?;
     let attributes = normal.attributes;
     let sop_class_uid = identity(&attributes, 0x0008_0016, "SOP Class UID", SopClassUid::new)?;
     let sop_instance_uid = identity(&attributes, 0x0008_0018, "SOP Instance UID", SopInstanceUid::new)?;

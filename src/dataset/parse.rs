@@ -7,7 +7,7 @@ use super::{
     DataSetError,
     feed::inflate,
     file_head::EXPLICIT_VR_LITTLE_ENDIAN,
-    normal::{Keep, normalize},
+    normal::{Keep, Rest, normalize},
     transfer_syntax::is_deflated_uid,
 };
 
@@ -26,9 +26,9 @@ pub fn parse(
     }
     if is_deflated_uid(transfer_syntax.as_str()) {
         let inflated = inflate(data_set, max_bytes)?;
-        return Ok(normalize(&inflated, EXPLICIT_VR_LITTLE_ENDIAN, Keep::ALL)?.attributes);
+        return Ok(normalize(&inflated, EXPLICIT_VR_LITTLE_ENDIAN, Keep::ALL, Rest::Refused)?.attributes);
     }
-    let normal = normalize(data_set, transfer_syntax.as_str(), Keep::ALL)?;
+    let normal = normalize(data_set, transfer_syntax.as_str(), Keep::ALL, Rest::Refused)?;
     if normal.bulk.is_empty() {
         Ok(normal.attributes)
     } else {

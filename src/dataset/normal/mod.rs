@@ -52,6 +52,15 @@ impl Keep {
     };
 }
 
+/// What becomes of a data set that cannot be read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It is refused.
+    Refused,
+    /// What was read until there stands, with a quirk that says so: for data sets that were acknowledged once.
+    LeftOut,
+}
+
 /// A data set in normal form, and what was found on the way.
 pub(crate) struct Normal<'a> {
     pub(crate) attributes: Attributes,
@@ -74,22 +83,18 @@ pub(crate) fn normalize<'a>(
     source: &'a dyn ReadAt,
     transfer_syntax: &str,
     keep: Keep,
+    rest: Rest,
 ) -> Result<Normal<'a>, DataSetError> {
     let encoding = Encoding::of(transfer_syntax);
     let mut scanner = Scanner::new(source, encoding, is_deflated_uid(transfer_syntax))?;
     let mut writer = Writer::new(keep);
-    loop {
-        match scanner.next()? {
-            Token::Value(place) => writer.value(&mut scanner, &place)?,
-            Token::Fragments(place) => writer.fragments(&mut scanner, &place)?,
-            Token::SequenceStart(tag) => writer.start_sequence(tag),
-            Token::ItemStart => writer.start_item(),
-            Token::ItemEnd => writer.end_item(),
-            Token::SequenceEnd => writer.end_sequence(),
-            Token::End => break,
-        }
-        if writer.out.len() > HEADER_MAX_BYTES {
-            return Err(DataSetError::Limit("192 MiB of elements beside bulk data"));
+    match write_all(&mut scanner, &mut writer) {
+        Ok(()) => {}
+        // Bytes that the device did not give may be there the next time.
+        Err(error) if rest == Rest::Refused || matches!(error, DataSetError::Unreadable(_)) => return Err(error),
+        Err(_) => {
+            writer.end_all();
+            scanner.quirks.note_whole("cannot be read to its end");
         }
     }
     if writer.wrong_character_set {
@@ -110,6 +115,23 @@ pub(crate) fn normalize<'a>(
         pixel_data: writer.pixel_data,
         scanner,
     })
+}
+
+fn write_all(scanner: &mut Scanner<'_>, writer: &mut Writer) -> Result<(), DataSetError> {
+    loop {
+        match scanner.next()? {
+            Token::Value(place) => writer.value(scanner, &place)?,
+            Token::Fragments(place) => writer.fragments(scanner, &place)?,
+            Token::SequenceStart(tag) => writer.start_sequence(tag),
+            Token::ItemStart => writer.start_item(),
+            Token::ItemEnd => writer.end_item(),
+            Token::SequenceEnd => writer.end_sequence(),
+            Token::End => return Ok(()),
+        }
+        if writer.out.len() > HEADER_MAX_BYTES {
+            return Err(DataSetError::Limit("192 MiB of elements beside bulk data"));
+        }
+    }
 }
 
 /// Texts beyond ASCII need (0008,0005), also where it was absent or empty.

@@ -364,6 +364,17 @@ impl Writer {
         }
     }
 
+    /// Ends the items and sequences that are still open.
+    pub(super) fn end_all(&mut self) {
+        while !self.sequences.is_empty() {
+            // Each sequence holds at most one open item, which was begun after it.
+            if self.lists.len() > self.sequences.len() {
+                self.end_item();
+            }
+            self.end_sequence();
+        }
+    }
+
     /// Sorts the elements from `start` on by tag; of those with one tag the last stays.
     fn put_in_order(&mut self, start: usize) {
         let written = self.out.split_off(start);

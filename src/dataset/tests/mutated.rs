@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use filmroom_storage::store::Describer;
+
 use super::*;
 
 /// A data set with something of everything.
@@ -47,7 +49,13 @@ fn rich(uid: &str) -> Vec<u8> {
 /// Runs everything that a peer's bytes go through; gives the length of what was kept.
 fn run(bytes: &Bytes, uid: &str) -> usize {
     let mut kept = 0;
-    if let Ok(description) = describe(bytes, &syntax(uid)) {
+    let strict = describe(bytes, &syntax(uid)).ok();
+    let stored = DataSetDescriber.describe(bytes, &syntax(uid)).ok();
+    if let Some(description) = &strict {
+        let stored = stored.as_ref().expect("what may come in can be described again");
+        assert_eq!(stored.header, description.header);
+    }
+    for description in strict.into_iter().chain(stored) {
         let mut out = Vec::new();
         write_json(&mut out, &description.header, "bulk");
         serde_json::from_slice::<serde_json::Value>(&out).expect("JSON");

@@ -364,3 +364,37 @@ fn leaves_bulk_out_and_says_where_it_lies() {
     assert_eq!(bytes[offset..offset + 2000], [5; 2000]);
     assert_eq!(header.attributes.get(0x0009_1001).unwrap().value.len(), 1000);
 }
+
+#[test]
+fn describes_what_was_acknowledged_as_far_as_it_reads() {
+    use filmroom_storage::store::Describer;
+    let stored = |bytes: &[u8], uid| {
+        let bytes = Bytes::copy_from_slice(bytes);
+        DataSetDescriber.describe(&bytes, &syntax(uid)).unwrap()
+    };
+    let cut_fragments = with_tail(&concat(&[&undefined(0x7FE0_0010, b"OB"), &item(0), &item(4), &[0; 4]]));
+    let cut_sequence = with_tail(&concat(&[
+        &undefined(0x0040_A730, b"SQ"),
+        &item(u32::MAX),
+        &element(0x0040_A170, b"LO", b"ab"),
+        &undefined(0x0040_A043, b"SQ"),
+    ]));
+    for (bytes, uid, tag) in [
+        (cut_fragments, JPEG, 0x7FE0_0010),
+        (cut_sequence, EXPLICIT, 0x0040_A730),
+    ] {
+        refuses(&bytes, uid, "ends inside");
+        let description = stored(&bytes, uid);
+        quirk(&description, "cannot be read to its end");
+        let header = description.header.attributes;
+        let read: usize = header
+            .iter()
+            .map(|element| element.tag as usize)
+            .filter(|found| *found == tag)
+            .count();
+        assert_eq!(read, usize::from(tag == 0x0040_A730));
+        // Normal form holds to its last byte.
+        let again = parse(header.as_bytes(), &syntax(EXPLICIT), 1 << 20).unwrap();
+        assert_eq!(again.iter().count(), header.iter().count());
+    }
+}
