@@ -31,6 +31,9 @@ pub enum IndexError {
     /// The engine failed; the text is the engine's own.
     #[error("the index engine failed: {0}")]
     Engine(String),
+    /// Somebody else has the index open. It is no sign of damage.
+    #[error("the index is in use: {0}")]
+    InUse(String),
     /// A record could not be read back.
     #[error("the index holds a damaged record: {0}")]
     Damaged(String),

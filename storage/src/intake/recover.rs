@@ -19,6 +19,8 @@ use crate::{
 
 /// Entries applied to the index in one batch.
 const BATCH_INSTANCES: usize = 256;
+/// Problems that are named; each is logged in any case.
+const PROBLEMS_MAX: usize = 1000;
 
 /// The log and all that it is compared with.
 pub(crate) struct Recovery<'a> {
@@ -38,6 +40,17 @@ pub(crate) struct Recovered {
     pub(crate) next_staged: u64,
     /// Entries that the index did not know.
     pub(crate) replayed: u64,
+    /// What is kept and yet cannot be found by a query, one sentence each; at most [`PROBLEMS_MAX`].
+    pub(crate) problems: Vec<String>,
+}
+
+impl Recovered {
+    fn problem(&mut self, sentence: String) {
+        tracing::error!("{sentence}");
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(sentence);
+        }
+    }
 }
 
 struct Batch {
@@ -73,10 +86,9 @@ impl Recovery<'_> {
                 }
                 None if length <= SEGMENT_HEAD_BYTES => self.medium.remove(number)?,
                 None => {
-                    tracing::error!(
-                        segment = number,
-                        "the head of a segment is damaged; the segment is left as it is"
-                    );
+                    recovered.problem(format!(
+                        "the head of intake segment {number} is damaged; the segment is left as it is"
+                    ));
                 }
             }
         }
@@ -116,18 +128,19 @@ impl Recovery<'_> {
                 _ => match segment.entry_after(position + 1)? {
                     Some(found) => {
                         let bytes = found.position - position;
-                        tracing::error!(
-                            segment = segment.number,
-                            position,
-                            bytes,
-                            "skips damaged bytes of intake"
-                        );
+                        recovered.problem(format!(
+                            "{bytes} bytes of intake segment {} at {position} are damaged; they are kept",
+                            segment.number
+                        ));
                         // The damaged bytes are kept for whoever can still read them.
                         recovered.waiting.need(segment.number);
                         found
                     }
                     None if is_checked => {
-                        tracing::error!(segment = segment.number, position, "the end of a segment is damaged");
+                        recovered.problem(format!(
+                            "the end of intake segment {} is damaged from {position} on; it is kept",
+                            segment.number
+                        ));
                         recovered.waiting.need(segment.number);
                         return Ok(());
                     }
@@ -175,7 +188,10 @@ impl Recovery<'_> {
                 if let Location::Staged { file, .. } = location {
                     needed_staged.insert(file);
                     if !staged_path(self.staged_folder, file).exists() {
-                        tracing::error!(file, instance = %record.sop_instance_uid, "a staged file is missing");
+                        recovered.problem(format!(
+                            "staged file {file} of instance {} is missing",
+                            record.sop_instance_uid
+                        ));
                     }
                 }
                 recovered.waiting.need(segment.number);
@@ -209,12 +225,10 @@ impl Recovery<'_> {
                 });
             }
             Err(reason) => {
-                tracing::error!(
-                    segment = segment.number,
-                    position = found.position,
-                    reason,
-                    "cannot index an entry"
-                );
+                recovered.problem(format!(
+                    "instance {} in intake segment {} at {} cannot be indexed and is kept: {reason}",
+                    found.entry.sop_instance, segment.number, found.position
+                ));
             }
         }
         Ok(())

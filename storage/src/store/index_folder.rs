@@ -78,6 +78,7 @@ impl IndexFolder<'_> {
                     None => return Ok(index),
                     Some(doubt) => doubt,
                 },
+                Err(error @ IndexError::InUse(_)) => return Err(error.into()),
                 Err(error) => error.to_string(),
             }
         };

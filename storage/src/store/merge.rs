@@ -27,6 +27,9 @@ const SMALL_PACKS: usize = 8;
 /// A merged pack is at most about this large.
 const MERGED_MAX_BYTES: u64 = 256 << 20;
 
+/// The packs that are merged, the new one, and what it holds with the place of each.
+type Merged = (Vec<u64>, Composed, Vec<(InstanceRecord, u64)>);
+
 /// An instance that moves from one pack to another.
 struct Moving {
     record: InstanceRecord,
@@ -48,10 +51,13 @@ impl Store {
         if packs.len() < SMALL_PACKS {
             return Ok(());
         }
-        let old: Vec<u64> = packs.iter().map(|(pack, _)| *pack).collect();
-        let (composed, moving) = {
-            let (series, old) = (series.clone(), old.clone());
-            on_blocking_thread(self, move |store| store.compose_merged(&series, &old)).await?
+        let small: Vec<u64> = packs.iter().map(|(pack, _)| *pack).collect();
+        let composed = {
+            let series = series.clone();
+            on_blocking_thread(self, move |store| store.compose_merged(&series, &small)).await?
+        };
+        let Some((old, composed, moving)) = composed else {
+            return Ok(());
         };
         let mut headers = Vec::with_capacity(moving.len());
         for (record, _) in &moving {
@@ -60,22 +66,26 @@ impl Store {
         self.put_merged(series, &old, composed, moving, &headers).await
     }
 
-    /// The new pack, of all instances that the index finds in the old ones. Blocks.
-    fn compose_merged(
-        &self,
-        series: &SeriesKey,
-        old: &[u64],
-    ) -> Result<(Composed, Vec<(InstanceRecord, u64)>), StoreError> {
-        let mut moving = Vec::new();
-        for pack in old {
+    /// The packs that can be merged, and the new pack of all instances that the index finds in them. `None` where too few
+    /// can be. Blocks.
+    ///
+    /// The old packs are deleted afterwards, so a pack with a member that the index does not have is left alone: only a
+    /// decision destroys.
+    fn compose_merged(&self, series: &SeriesKey, small: &[u64]) -> Result<Option<Merged>, StoreError> {
+        let (mut old, mut moving) = (Vec::new(), Vec::new());
+        'packs: for pack in small {
+            let mut found = Vec::new();
             let name = ObjectName::pack(&series.0, &series.1, *pack);
             let source = open_object(&self.inner.objects, &self.inner.runtime, &name)?;
             let walked = walk(source.as_ref()).map_err(|reason| StoreError::Damaged(format!("{name}: {reason}")))?;
             for (member, offset) in walked.members {
                 let sop = SopInstanceUid::new(&member.sop_instance);
                 let sop = sop.map_err(|error| StoreError::Damaged(format!("{name}: {error}")))?;
-                let Some(record) = self.inner.catalog.instance(&sop)? else {
-                    continue;
+                let record = self.inner.catalog.instance(&sop)?;
+                // The same bytes elsewhere: a merge that was cut short left them twice.
+                let Some(record) = record.filter(|record| record.sha256 == member.sha256) else {
+                    tracing::warn!(pack = %name, instance = %sop, "a pack is not merged: the index does not have all that it holds");
+                    continue 'packs;
                 };
                 if record.location == (Location::Pack { pack: *pack, offset }) {
                     let place = InstancePlace::of(&record);
@@ -84,7 +94,7 @@ impl Store {
                         offset,
                         length: member.length,
                     };
-                    moving.push(Moving {
+                    found.push(Moving {
                         record,
                         member,
                         source,
@@ -92,6 +102,11 @@ impl Store {
                     });
                 }
             }
+            old.push(*pack);
+            moving.append(&mut found);
+        }
+        if old.len() < SMALL_PACKS {
+            return Ok(None);
         }
         moving.sort_by(|a, b| a.place.cmp(&b.place));
         let (mut members, mut records) = (Vec::new(), Vec::new());
@@ -101,7 +116,7 @@ impl Store {
         }
         let composed = compose(members)?;
         let records = records.into_iter().zip(composed.offsets.iter().copied()).collect();
-        Ok((composed, records))
+        Ok(Some((old, composed, records)))
     }
 
     async fn put_merged(

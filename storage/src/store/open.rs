@@ -162,6 +162,7 @@ fn open(
     let recovered = recovery.run()?;
     if let Some(report) = &mut rebuilt {
         report.from_intake = recovered.replayed;
+        report.problems.extend(recovered.problems);
     }
 
     let counters = Arc::new(Counters::default());

@@ -118,6 +118,19 @@ fn element(out: &mut Vec<u8>, tag: u32, vr: [u8; 2], value: &[u8]) {
     out.resize(out.len() + length - value.len(), if vr == *b"UI" { 0 } else { b' ' });
 }
 
+/// Reads samples but for one, as a describer that has become stricter.
+pub(crate) struct Refusing(pub(crate) String);
+
+impl Describer for Refusing {
+    fn describe(&self, data_set: &dyn ReadAt, transfer_syntax: &TransferSyntaxUid) -> Result<Description, String> {
+        let description = SampleDescriber.describe(data_set, transfer_syntax)?;
+        if description.sop_instance_uid.as_str() == self.0 {
+            return Err("it is not liked any more".to_owned());
+        }
+        Ok(description)
+    }
+}
+
 /// Reads samples.
 pub(crate) struct SampleDescriber;
 

@@ -2,15 +2,24 @@
 //!
 //! * A snapshot that a crash left half written makes it refuse to open: such leftovers are removed first.
 //! * Damage can make it panic: opening happens inside `catch_unwind`.
+//! * Threads of its own may hold its lock for a moment after the database was dropped: opening waits for them, and a lock that
+//!   stays is told apart from damage, since a damaged index is put aside and made anew.
 //! * Its `flush` writes to the page cache of the device's file and flushes no device: [`Engine::flush`] syncs the file itself.
 
 use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Batch, Engine, IndexError, Visit};
+
+/// Longest wait for the threads of a database that was dropped.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often the lock is tried.
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// One tree of a sled database.
 #[derive(Debug)]
@@ -23,7 +32,8 @@ impl SledEngine {
     /// Opens or makes the database in `folder`.
     ///
     /// # Errors
-    /// [`IndexError::Engine`], also where sled panics over damaged bytes.
+    /// [`IndexError::InUse`] while another database is open there; [`IndexError::Engine`] otherwise, also where sled panics
+    /// over damaged bytes.
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
         fs::create_dir_all(folder).map_err(failed)?;
         remove_half_written_snapshots(folder).map_err(failed)?;
@@ -32,21 +42,33 @@ impl SledEngine {
             .cache_capacity(cache_bytes)
             .mode(::sled::Mode::HighThroughput)
             .flush_every_ms(None);
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let tree = config.open()?;
-            // A first read walks the root, so that damage there shows now and not at the first query.
-            tree.first()?;
-            Ok::<_, ::sled::Error>(tree)
-        }));
-        match opened {
-            Ok(Ok(tree)) => Ok(Self {
-                tree,
-                log: folder.join("db"),
-            }),
-            Ok(Err(error)) => Err(failed(error)),
-            Err(_) => Err(IndexError::Engine("sled panicked while it opened the database".into())),
+        let until = Instant::now() + LOCK_WAIT;
+        loop {
+            let opened = catch_unwind(AssertUnwindSafe(|| {
+                let tree = config.open()?;
+                // A first read walks the root, so that damage there shows now and not at the first query.
+                tree.first()?;
+                Ok::<_, ::sled::Error>(tree)
+            }));
+            match opened {
+                Ok(Ok(tree)) => {
+                    return Ok(Self {
+                        tree,
+                        log: folder.join("db"),
+                    });
+                }
+                Ok(Err(error)) if is_locked(&error) && Instant::now() < until => thread::sleep(LOCK_RETRY),
+                Ok(Err(error)) if is_locked(&error) => return Err(IndexError::InUse(error.to_string())),
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_) => return Err(IndexError::Engine("sled panicked while it opened the database".into())),
+            }
         }
     }
+}
+
+/// sled gives its own text for a lock that is taken, and no kind.
+fn is_locked(error: &::sled::Error) -> bool {
+    matches!(error, ::sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn failed(error: impl std::fmt::Display) -> IndexError {

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use super::*;
 use crate::{
     model::Location,
-    testing::{Sample, describer, origin},
+    testing::{Refusing, Sample, describer, origin},
 };
 
 mod crashing;
@@ -56,6 +56,15 @@ impl Fixture {
     async fn reopen(&mut self) {
         drop(self.store.take());
         self.store = Some(Store::open(self.options.clone(), describer()).await.unwrap());
+    }
+
+    /// Makes the index anew with a describer that refuses one instance, and opens the folder again. Gives the problems.
+    async fn rebuild_without(&mut self, refused: &Sample) -> Vec<String> {
+        drop(self.store.take());
+        let refusing: Arc<dyn Describer> = Arc::new(Refusing(refused.sop_uid()));
+        let rebuilt = Store::rebuild(self.options.clone(), Arc::clone(&refusing), |_| {}).await;
+        self.store = Some(Store::open(self.options.clone(), refusing).await.unwrap());
+        rebuilt.unwrap().problems
     }
 
     async fn seal(&self, sample: &Sample) -> Sealed {

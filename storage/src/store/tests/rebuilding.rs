@@ -147,3 +147,27 @@ async fn an_index_that_fell_behind_is_made_anew() {
         fixture.check(sample).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_entry_that_cannot_be_indexed_is_reported_and_kept() {
+    let mut fixture = Fixture::new().await;
+    let samples: Vec<_> = (0..30)
+        .map(|n| Sample {
+            pixels: 9000,
+            ..Sample::new(1, 1, n)
+        })
+        .collect();
+    for sample in &samples {
+        fixture.put(sample).await;
+    }
+    let problems = fixture.rebuild_without(&samples[3]).await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains(&samples[3].sop_uid()), "{problems:?}");
+    // The log is trimmed of all others, and not of this one.
+    fixture.store().settle_now().await.unwrap();
+    fixture.store().flush_and_trim().await.unwrap();
+    fixture.reopen().await;
+    for sample in &samples {
+        fixture.check(sample).await;
+    }
+}
