@@ -8,8 +8,8 @@ use std::{
 use super::{
     entry::Entry,
     incoming::{Body, Sealed},
-    medium::Medium,
-    segment::{SEGMENT_HEAD_BYTES, Segment},
+    medium::{BLOCK_BYTES, Medium},
+    segment::{Segment, next_block},
     segments::Segments,
 };
 use crate::index::Position;
@@ -57,7 +57,7 @@ impl Log {
         }
     }
 
-    /// Appends entries in one write.
+    /// Appends entries in one write, which ends at a block: zeros follow the last entry.
     ///
     /// # Errors
     /// Nothing of this call, nor of any since the last sync, counts as written.
@@ -86,7 +86,9 @@ impl Log {
             position = body + entry.body_length();
             heads.push(head);
         }
-        let mut pieces = Vec::with_capacity(entries.len() * 3);
+        let end = next_block(position);
+        let zeros = [0; BLOCK_BYTES];
+        let mut pieces = Vec::with_capacity(entries.len() * 3 + 1);
         for (head, (_, sealed)) in heads.iter().zip(entries) {
             pieces.push(IoSlice::new(head));
             if let Body::Memory(bytes) = &sealed.body {
@@ -94,8 +96,10 @@ impl Log {
                 pieces.push(IoSlice::new(bytes));
             }
         }
+        let rest = usize::try_from(end - position).unwrap_or_default();
+        pieces.push(IoSlice::new(zeros.get(..rest).unwrap_or_default()));
         current.segment.file.write_at(&mut pieces, start)?;
-        current.written = position;
+        current.written = end;
         Ok(places)
     }
 
@@ -135,8 +139,8 @@ impl Log {
             self.segments.set_open(number);
             self.current = Some(Current {
                 segment,
-                written: SEGMENT_HEAD_BYTES,
-                synced: SEGMENT_HEAD_BYTES,
+                written: BLOCK_BYTES as u64,
+                synced: BLOCK_BYTES as u64,
             });
         }
         self.current

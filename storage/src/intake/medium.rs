@@ -3,17 +3,26 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+/// What is written in one go begins at a multiple of this and has such a length: disks and file systems then take it
+/// without a copy of their own, and bytes that are durable already are never written again.
+pub(crate) const BLOCK_BYTES: usize = 4096;
+/// Bytes put together for one direct write.
+const DIRECT_BYTES: usize = 4 << 20;
 
 /// The file of one segment.
 ///
 /// Contract: what was written before [`MediumFile::sync`] returned survives a loss of power; of what was written after the
 /// last sync any part may survive, in any order.
 pub(crate) trait MediumFile: Send + Sync {
-    /// Writes all of `pieces`, one after the other, from `offset`.
+    /// Writes all of `pieces`, one after the other, from `offset`: whole blocks, both of them.
     fn write_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
@@ -38,11 +47,15 @@ pub(crate) trait Medium: Send + Sync {
 /// A folder of the local disk.
 pub(crate) struct DiskMedium {
     folder: PathBuf,
+    assembly: Arc<Mutex<Assembly>>,
 }
 
 impl DiskMedium {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self {
+            folder,
+            assembly: Arc::default(),
+        }
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -52,19 +65,27 @@ impl DiskMedium {
 
 impl Medium for DiskMedium {
     fn create(&self, number: u64) -> io::Result<Arc<dyn MediumFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(self.path(number))?;
+        let path = self.path(number);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         sync_folder(&self.folder)?;
-        Ok(Arc::new(file))
+        let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap_or_default();
+        // Where there are no direct writes they are as all others.
+        let direct = OpenOptions::new().write(true).custom_flags(flags).open(&path).ok();
+        Ok(Arc::new(DiskFile {
+            file,
+            direct,
+            indirect: AtomicBool::new(false),
+            assembly: Arc::clone(&self.assembly),
+        }))
     }
 
     fn open(&self, number: u64) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(
-            OpenOptions::new().read(true).write(true).open(self.path(number))?,
-        ))
+        Ok(Arc::new(DiskFile {
+            file: OpenOptions::new().read(true).write(true).open(self.path(number))?,
+            direct: None,
+            indirect: AtomicBool::new(true),
+            assembly: Arc::clone(&self.assembly),
+        }))
     }
 
     fn remove(&self, number: u64) -> io::Result<()> {
@@ -89,46 +110,114 @@ impl Medium for DiskMedium {
     }
 }
 
-impl MediumFile for File {
-    fn write_at(&self, pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        // The kernel takes at most 1,024 pieces at once.
-        for pieces in pieces.chunks_mut(1024) {
-            let mut pieces = pieces;
-            IoSlice::advance_slices(&mut pieces, 0);
-            while !pieces.is_empty() {
-                match rustix::io::pwritev(self, pieces, offset) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(written) => {
-                        offset += written as u64;
-                        IoSlice::advance_slices(&mut pieces, written);
-                    }
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
+/// A segment on the local disk.
+///
+/// Written past the system's cache (`O_DIRECT`) where the file system allows: the log is written once and seldom read, and
+/// filling the cache with it costs more than all else that is done for an instance.
+struct DiskFile {
+    file: File,
+    direct: Option<File>,
+    /// No direct write is tried any more: the file system took no direct write.
+    indirect: AtomicBool,
+    assembly: Arc<Mutex<Assembly>>,
+}
+
+/// Whole blocks in memory, where direct writes are put together.
+#[derive(Default)]
+struct Assembly {
+    bytes: Vec<u8>,
+}
+
+impl DiskFile {
+    fn write_direct(&self, direct: &File, pieces: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        let mut assembly = self.assembly.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = assembly.blocks();
+        let mut filled = 0;
+        for piece in pieces {
+            let mut rest: &[u8] = piece;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(blocks.len() - filled));
+                if let Some(room) = blocks.get_mut(filled..filled + now.len()) {
+                    room.copy_from_slice(now);
+                }
+                filled += now.len();
+                rest = later;
+                if filled == blocks.len() {
+                    direct.write_all_at(blocks, offset)?;
+                    offset += filled as u64;
+                    filled = 0;
                 }
             }
         }
-        Ok(())
+        direct.write_all_at(blocks.get(..filled).unwrap_or_default(), offset)
+    }
+}
+
+impl Assembly {
+    /// [`DIRECT_BYTES`] that begin at a page.
+    fn blocks(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes.resize(DIRECT_BYTES + BLOCK_BYTES, 0);
+        }
+        let start = self.bytes.as_ptr().align_offset(BLOCK_BYTES);
+        self.bytes.get_mut(start..start + DIRECT_BYTES).unwrap_or_default()
+    }
+}
+
+impl MediumFile for DiskFile {
+    fn write_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Some(direct) = &self.direct
+            && !self.indirect.load(Ordering::Relaxed)
+        {
+            match self.write_direct(direct, pieces, offset) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.indirect.store(true, Ordering::Relaxed);
+                }
+                written => return written,
+            }
+        }
+        write_pieces(&self.file, pieces, offset)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self, buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        Self::set_len(self, length)
+        self.file.set_len(length)
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.metadata().map(|metadata| metadata.len())
+        self.file.metadata().map(|metadata| metadata.len())
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(self)
+        Some(&self.file)
     }
+}
+
+fn write_pieces(file: &File, pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    // The kernel takes at most 1,024 pieces at once.
+    for pieces in pieces.chunks_mut(1024) {
+        let mut pieces = pieces;
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() {
+            match rustix::io::pwritev(file, pieces, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut pieces, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Segments, Waiting, WaitingEntry,
-    medium::Medium,
+    medium::{BLOCK_BYTES, Medium},
     segment::{Found, SEGMENT_HEAD_BYTES, Segment},
     staged::{StagedFolder, staged_path},
 };
@@ -84,7 +84,10 @@ impl Recovery<'_> {
                     let segment = recovered.segments.insert(segment);
                     self.walk(&segment, &mut recovered, &mut batch, &mut needed_staged)?;
                 }
-                None if length <= SEGMENT_HEAD_BYTES => self.medium.remove(number)?,
+                // Nothing was acknowledged of a segment that has its head alone, which was not synced.
+                None if length <= SEGMENT_HEAD_BYTES || is_zero(self.medium, number, length)? => {
+                    self.medium.remove(number)?;
+                }
                 None => {
                     recovered.problem(format!(
                         "the head of intake segment {number} is damaged; the segment is left as it is"
@@ -118,6 +121,7 @@ impl Recovery<'_> {
         let checkpoint = self.writer.checkpoint();
         let mut position = SEGMENT_HEAD_BYTES;
         loop {
+            position = segment.after_zeros(position)?;
             let is_checked = Position {
                 segment: segment.number,
                 offset: position,
@@ -264,6 +268,16 @@ impl Recovery<'_> {
         batch.uids.clear();
         Ok(())
     }
+}
+
+/// True for one block of zeros: the head of a segment that never came to the disk.
+fn is_zero(medium: &dyn Medium, number: u64, length: u64) -> std::io::Result<bool> {
+    if length != BLOCK_BYTES as u64 {
+        return Ok(false);
+    }
+    let mut bytes = [0; BLOCK_BYTES];
+    medium.open(number)?.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
 }
 
 /// Where the index finds the instance of an entry that is not settled.

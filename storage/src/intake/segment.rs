@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     entry::{Entry, FRAME_BYTES, Frame, Salt},
-    medium::MediumFile,
+    medium::{BLOCK_BYTES, MediumFile},
 };
 use crate::source::ReadAt;
 
@@ -44,7 +44,8 @@ impl Segment {
     /// Writes the head of a new segment. It becomes durable with the first entries.
     pub(crate) fn begin(number: u64, file: Arc<dyn MediumFile>) -> io::Result<Self> {
         let salt = new_salt(number);
-        let head = head(number, &salt);
+        let mut head = head(number, &salt);
+        head.resize(BLOCK_BYTES, 0);
         file.write_at(&mut [io::IoSlice::new(&head)], 0)?;
         Ok(Self { number, salt, file })
     }
@@ -103,6 +104,19 @@ impl Segment {
         }
     }
 
+    /// Where the next entry is to be looked for: `position`, or the next block where only zeros are before that.
+    pub(crate) fn after_zeros(&self, position: u64) -> io::Result<u64> {
+        let next = next_block(position).min(self.file.len()?);
+        let length = usize::try_from(next.saturating_sub(position)).unwrap_or_default();
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, position)?;
+        Ok(if bytes.iter().all(|byte| *byte == 0) {
+            next
+        } else {
+            position
+        })
+    }
+
     /// The first whole entry after `position`, past damaged bytes.
     pub(crate) fn entry_after(&self, mut position: u64) -> io::Result<Option<Found>> {
         const WINDOW: usize = 1 << 20;
@@ -144,6 +158,11 @@ impl Segment {
             length,
         }
     }
+}
+
+/// The first multiple of [`BLOCK_BYTES`] that is not before `position`.
+pub(crate) fn next_block(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK_BYTES as u64)
 }
 
 fn head(number: u64, salt: &Salt) -> Vec<u8> {
