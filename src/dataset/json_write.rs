@@ -32,10 +32,25 @@ struct OpenSequence<'a> {
 
 fn write(out: &mut Vec<u8>, attributes: &Attributes, bulk: &[BulkValue], bulk_base: &str) {
     let mut paths = BulkPaths::new(bulk);
-    let mut open: Vec<OpenSequence<'_>> = Vec::new();
-    let mut elements = attributes.iter();
-    let mut separator = false;
     out.push(b'{');
+    for (place, element) in attributes.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_element(out, &element, &mut paths, bulk_base);
+    }
+    out.push(b'}');
+}
+
+/// Appends one member of the object: key, value representation and value, down to the last item.
+pub(super) fn write_element(out: &mut Vec<u8>, element: &Element<'_>, paths: &mut BulkPaths<'_>, bulk_base: &str) {
+    push_key(out, element);
+    let mut open: Vec<OpenSequence<'_>> = Vec::new();
+    let Some(mut elements) = begin_value(out, element, Elements::new(&[]), &mut open, paths, bulk_base) else {
+        out.push(b'}');
+        return;
+    };
+    let mut separator = false;
     loop {
         if let Some(element) = elements.next() {
             if separator {
@@ -43,34 +58,13 @@ fn write(out: &mut Vec<u8>, attributes: &Attributes, bulk: &[BulkValue], bulk_ba
             }
             separator = true;
             push_key(out, &element);
-            if vr::shape(element.vr) == Shape::Sequence && !element.value.is_empty() {
-                let mut inside = items(element.value);
-                if let Some(item) = inside.next() {
-                    out.extend_from_slice(b",\"Value\":[{");
-                    let path_before = paths.enter(element.tag, 0);
-                    let elements_after = std::mem::replace(&mut elements, Elements::new(item));
-                    open.push(OpenSequence {
-                        tag: element.tag,
-                        items: inside,
-                        item_index: 0,
-                        path_before,
-                        elements_after,
-                    });
+            match begin_value(out, &element, elements.clone(), &mut open, paths, bulk_base) {
+                Some(item) => {
+                    elements = item;
                     separator = false;
-                    continue;
                 }
-            } else if element.value.is_empty() {
-                if let Some(value) = paths.find(element.tag) {
-                    out.extend_from_slice(b",\"BulkDataURI\":\"");
-                    push_escaped(out, bulk_base);
-                    out.push(b'/');
-                    push_escaped(out, &value.path);
-                    out.push(b'"');
-                }
-            } else {
-                push_value(out, &element);
+                None => out.push(b'}'),
             }
-            out.push(b'}');
             continue;
         }
         out.push(b'}');
@@ -83,12 +77,52 @@ fn write(out: &mut Vec<u8>, attributes: &Attributes, bulk: &[BulkValue], bulk_ba
             elements = Elements::new(item);
             open.push(sequence);
             separator = false;
-        } else {
-            out.extend_from_slice(b"]}");
-            elements = sequence.elements_after;
-            separator = true;
+            continue;
         }
+        out.extend_from_slice(b"]}");
+        if open.is_empty() {
+            return;
+        }
+        elements = sequence.elements_after;
+        separator = true;
     }
+}
+
+/// Writes the value of an element, or opens the first item of a sequence and gives its elements.
+fn begin_value<'a>(
+    out: &mut Vec<u8>,
+    element: &Element<'a>,
+    elements_after: Elements<'a>,
+    open: &mut Vec<OpenSequence<'a>>,
+    paths: &mut BulkPaths<'_>,
+    bulk_base: &str,
+) -> Option<Elements<'a>> {
+    if element.value.is_empty() {
+        if let Some(value) = paths.find(element.tag) {
+            out.extend_from_slice(b",\"BulkDataURI\":\"");
+            push_escaped(out, bulk_base);
+            out.push(b'/');
+            push_escaped(out, &value.path);
+            out.push(b'"');
+        }
+        return None;
+    }
+    if vr::shape(element.vr) != Shape::Sequence {
+        push_value(out, element);
+        return None;
+    }
+    let mut inside = items(element.value);
+    let item = inside.next()?;
+    out.extend_from_slice(b",\"Value\":[{");
+    let path_before = paths.enter(element.tag, 0);
+    open.push(OpenSequence {
+        tag: element.tag,
+        items: inside,
+        item_index: 0,
+        path_before,
+        elements_after,
+    });
+    Some(Elements::new(item))
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";

@@ -85,6 +85,19 @@ pub struct Outgoing {
     pub data_set: BoxStream<'static, Result<Bytes, RetrieveError>>,
 }
 
+/// The headers of a series, page by page.
+pub struct HeaderPages(filmroom_storage::store::HeaderPages);
+
+impl HeaderPages {
+    /// The next instances and their headers; `None` at the end. Blocks.
+    ///
+    /// # Errors
+    /// [`RetrieveError::Store`].
+    pub fn next_page(&mut self) -> Result<Option<Vec<(InstanceRecord, Header)>>, RetrieveError> {
+        Ok(self.0.next_page()?)
+    }
+}
+
 /// The room. Cheap to clone.
 #[derive(Clone)]
 pub struct Retrieve {
@@ -153,17 +166,10 @@ impl Retrieve {
         Ok(self.store.header(instance).await?)
     }
 
-    /// The headers of a series in order of instance number.
+    /// The headers of a series in order of instance number, to be taken page by page on a blocking thread.
     #[must_use]
-    pub fn headers_of_series(
-        &self,
-        study: &StudyInstanceUid,
-        series: &SeriesInstanceUid,
-    ) -> BoxStream<'static, Result<(InstanceRecord, Header), RetrieveError>> {
-        self.store
-            .headers_of_series(study, series)
-            .map(|header| header.map_err(RetrieveError::from))
-            .boxed()
+    pub fn header_pages(&self, study: &StudyInstanceUid, series: &SeriesInstanceUid) -> HeaderPages {
+        HeaderPages(self.store.header_pages(study, series))
     }
 
     /// One frame as stored: encapsulated frames without item headers, native frames in little endian byte order, their

@@ -1,5 +1,7 @@
 //! Metadata of a study, a series or an instance (PS3.18 §10.4.1.1.2), written as it is read.
 
+use std::collections::VecDeque;
+
 use axum::{
     body::Body,
     extract::State,
@@ -8,10 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use filmroom_storage::model::{Header, InstanceRecord, SeriesRecord};
-use futures_util::{
-    Stream, StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::{Stream, StreamExt, stream};
 
 use super::{
     conditional::ETag,
@@ -20,7 +19,7 @@ use super::{
     stream_body, typed,
 };
 use crate::{
-    dataset,
+    dataset::{self, JsonSeries},
     dicomweb::{
         DicomwebState,
         accept::{Accept, Offer, Packaging},
@@ -28,7 +27,7 @@ use crate::{
         error::Problem,
         multipart::Boundary,
     },
-    retrieve::RetrieveError,
+    retrieve::{HeaderPages, Retrieve, RetrieveError},
 };
 
 const DICOM_JSON: Offer = Offer::single("application/dicom+json");
@@ -36,10 +35,8 @@ const JSON: Offer = Offer::single("application/json");
 const XML: Offer = Offer::multipart("application/dicom+xml");
 const ONE_XML: Offer = Offer::single("application/dicom+xml");
 
-/// Headers written at a time: some hundred microseconds of work.
-const HEADERS_A_PIECE: usize = 48;
-/// Pieces written at the same time, each on a thread of its own.
-const PIECES_AHEAD: usize = 2;
+/// A piece of the answer is at least so long, but for the first and the last: below a millisecond of work.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// How the data sets of an answer are written.
 #[derive(Debug, Clone)]
@@ -67,7 +64,15 @@ impl Form {
     }
 
     /// Writes one data set behind what was written before.
-    fn write(&self, out: &mut Vec<u8>, base: &BaseUrl, is_first: bool, record: &InstanceRecord, header: &Header) {
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        base: &BaseUrl,
+        is_first: bool,
+        record: &InstanceRecord,
+        header: &Header,
+        json: &mut JsonSeries,
+    ) {
         let instance = instance_path(
             base.for_references(),
             &record.study_instance_uid,
@@ -80,7 +85,7 @@ impl Form {
                 if !is_first {
                     out.push(b',');
                 }
-                dataset::write_json(out, header, &bulk_base);
+                json.write(out, header, &bulk_base);
             }
             Self::Xml(boundary) => {
                 out.extend_from_slice(&boundary.open(is_first, "application/dicom+xml", None, None));
@@ -131,7 +136,7 @@ pub(super) async fn retrieve(
         let header = state.retrieve.header(&record).await?;
         let mut out = Vec::with_capacity(header.attributes.as_bytes().len() * 4);
         out.extend_from_slice(&form.open());
-        form.write(&mut out, &base, true, &record, &header);
+        form.write(&mut out, &base, true, &record, &header, &mut JsonSeries::default());
         out.extend_from_slice(&form.close());
         return Ok(tagged(&form, &etag, Body::from(out)));
     }
@@ -146,11 +151,15 @@ pub(super) async fn retrieve(
     if etag.is_known(&headers) {
         return Ok(not_modified(&etag));
     }
-    let room = state.retrieve.clone();
-    let all = stream::iter(series)
-        .flat_map(move |series| room.headers_of_series(&series.study_instance_uid, &series.series_instance_uid))
-        .boxed();
-    let pieces = written(form.clone(), base, all);
+    let pieces = written(Writing {
+        form: form.clone(),
+        base,
+        room: state.retrieve.clone(),
+        series: series.into(),
+        pages: None,
+        json: JsonSeries::default(),
+        is_first: true,
+    });
     Ok(tagged(&form, &etag, stream_body(pieces)))
 }
 
@@ -177,31 +186,55 @@ fn tagged(form: &Form, etag: &ETag, body: Body) -> Response {
     response
 }
 
-/// Writes data sets on blocking threads, some at a time and in order.
-fn written(
+/// The data sets of several series on their way out. Its steps block.
+struct Writing {
     form: Form,
     base: BaseUrl,
-    headers: BoxStream<'static, Result<(InstanceRecord, Header), RetrieveError>>,
-) -> impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static {
-    let (open, close) = (form.open(), form.close());
-    let mut is_first = true;
-    let pieces = headers
-        .ready_chunks(HEADERS_A_PIECE)
-        .map(move |headers| {
-            let (form, base) = (form.clone(), base.clone());
-            let begins = std::mem::replace(&mut is_first, false);
-            async move {
-                let work = move || {
-                    let mut out = Vec::with_capacity(headers.len() * 8192);
-                    for (index, header) in headers.into_iter().enumerate() {
-                        let (record, header) = header?;
-                        form.write(&mut out, &base, begins && index == 0, &record, &header);
-                    }
-                    Ok(Bytes::from(out))
-                };
-                tokio::task::spawn_blocking(work).await?
+    room: Retrieve,
+    series: VecDeque<SeriesRecord>,
+    pages: Option<HeaderPages>,
+    json: JsonSeries,
+    is_first: bool,
+}
+
+impl Writing {
+    /// The next piece; `None` at the end.
+    fn next_piece(&mut self) -> Result<Option<Bytes>, RetrieveError> {
+        let mut out = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        while out.len() < PIECE_BYTES {
+            let pages = match &mut self.pages {
+                Some(pages) => pages,
+                None => {
+                    let Some(series) = self.series.pop_front() else { break };
+                    let (study, series) = (series.study_instance_uid, series.series_instance_uid);
+                    self.pages.insert(self.room.header_pages(&study, &series))
+                }
+            };
+            let Some(page) = pages.next_page()? else {
+                self.pages = None;
+                continue;
+            };
+            let begins = self.is_first;
+            for (record, header) in &page {
+                let is_first = std::mem::take(&mut self.is_first);
+                self.form
+                    .write(&mut out, &self.base, is_first, record, header, &mut self.json);
             }
-        })
-        .buffered(PIECES_AHEAD);
+            // What comes first leaves at once.
+            if begins {
+                break;
+            }
+        }
+        Ok((!out.is_empty()).then(|| out.into()))
+    }
+}
+
+/// Writes data sets on a blocking thread, a piece at a time as the client takes them.
+fn written(writing: Writing) -> impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static {
+    let (open, close) = (writing.form.open(), writing.form.close());
+    let pieces = stream::try_unfold(writing, |mut writing| async move {
+        let step = move || writing.next_piece().map(|piece| piece.map(|piece| (piece, writing)));
+        tokio::task::spawn_blocking(step).await?
+    });
     stream::iter([Ok(open)]).chain(pieces).chain(stream::iter([Ok(close)]))
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::{
     Store, StoreError,
@@ -14,14 +13,11 @@ use super::{
     settle::from_objects,
 };
 use crate::{
-    index::{Index, InstanceCursor},
-    model::{Header, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid},
+    model::{Header, InstanceRecord, Location},
     objects::ObjectName,
     packs::headers::{Directory, FIRST_READ_BYTES, directory_end},
 };
 
-/// Instances whose headers are read in one go.
-const PAGE_INSTANCES: usize = 64;
 /// Directories kept at hand.
 const DIRECTORIES_MAX: usize = 64;
 /// Inflated groups kept at hand; some hundred kilobytes each.
@@ -53,15 +49,6 @@ fn keep<K, V>(cache: &Mutex<VecDeque<(K, V)>>, key: K, value: V, max: usize) {
     cache.push_back((key, value));
 }
 
-struct Walk {
-    store: Store,
-    study: StudyInstanceUid,
-    series: SeriesInstanceUid,
-    after: Option<InstanceCursor>,
-    ready: VecDeque<InstanceRecord>,
-    is_at_end: bool,
-}
-
 impl Store {
     /// The whole header of one instance.
     ///
@@ -81,34 +68,6 @@ impl Store {
         }
         let instance = instance.clone();
         on_blocking_thread(self, move |store| store.header_from_bytes(&instance)).await
-    }
-
-    /// The headers of a whole series in order of instance number, in pieces of bounded size.
-    #[must_use]
-    pub fn headers_of_series(
-        &self,
-        study: &StudyInstanceUid,
-        series: &SeriesInstanceUid,
-    ) -> BoxStream<'static, Result<(InstanceRecord, Header), StoreError>> {
-        let walk = Walk {
-            store: self.clone(),
-            study: study.clone(),
-            series: series.clone(),
-            after: None,
-            ready: VecDeque::new(),
-            is_at_end: false,
-        };
-        stream::try_unfold(walk, |mut walk| async move {
-            if walk.ready.is_empty() && !walk.is_at_end {
-                walk.next_page().await?;
-            }
-            let Some(instance) = walk.ready.pop_front() else {
-                return Ok(None);
-            };
-            let header = walk.store.header(&instance).await?;
-            Ok(Some(((instance, header), walk)))
-        })
-        .boxed()
     }
 
     /// Reads the data set of an instance anew. Blocks.
@@ -164,7 +123,7 @@ impl Store {
         }))
     }
 
-    async fn directory(&self, name: &ObjectName) -> Result<Arc<Directory>, StoreError> {
+    pub(super) async fn directory(&self, name: &ObjectName) -> Result<Arc<Directory>, StoreError> {
         if let Some(directory) = look_up(&self.inner.headers.directories, name) {
             return Ok(directory);
         }
@@ -186,24 +145,5 @@ impl Store {
             DIRECTORIES_MAX,
         );
         Ok(directory)
-    }
-}
-
-impl Walk {
-    async fn next_page(&mut self) -> Result<(), StoreError> {
-        let (study, series, after) = (self.study.clone(), self.series.clone(), self.after.take());
-        let page = on_blocking_thread(&self.store, move |store| {
-            Ok(store
-                .inner
-                .catalog
-                .instances_of(&study, &series, after.as_ref(), PAGE_INSTANCES)?)
-        })
-        .await?;
-        self.is_at_end = page.len() < PAGE_INSTANCES;
-        for (cursor, instance) in page {
-            self.after = Some(cursor);
-            self.ready.push_back(instance);
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The store as the rooms see it: take in, look up, read back.
 
 mod commit;
+mod header_pages;
 mod headers;
 mod index_folder;
 mod keeper;
@@ -15,6 +16,7 @@ mod tests;
 mod verify;
 
 pub use self::{
+    header_pages::{HeaderPages, InstanceHeader},
     rebuild::RebuildReport,
     verify::{Problem, ProblemKind, VerifyOptions, VerifyReport},
 };
