@@ -14,6 +14,7 @@ macro_rules! crash_point {
     };
 }
 
+mod buffers;
 pub mod index;
 mod intake;
 pub mod journal;

@@ -4,6 +4,8 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 
 use bytes::Bytes;
 
+use crate::buffers::Buffer;
+
 /// A run of bytes of known length: in memory, or in a local file. Reading never changes a position.
 pub trait ReadAt: Send + Sync {
     /// Bytes in all.
@@ -64,10 +66,10 @@ impl ReadAt for FileSection {
         let wanted = usize::try_from(self.length.saturating_sub(offset))
             .unwrap_or(usize::MAX)
             .min(length);
-        let mut buffer = vec![0; wanted];
+        let mut buffer = Buffer::new(wanted);
         self.file
-            .read_exact_at(&mut buffer, self.offset.saturating_add(offset))?;
-        Ok(buffer.into())
+            .read_exact_at(buffer.bytes_mut(), self.offset.saturating_add(offset))?;
+        Ok(buffer.freeze(wanted))
     }
 
     fn as_file(&self) -> Option<(&File, u64)> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io::{self, IoSliceMut, Read},
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -14,9 +14,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags},
+    io::ReadWriteFlags,
+};
 
 use super::{Body, ObjectError, ObjectName, ObjectStore};
-use crate::{intake::medium::sync_folder, source::ReadAt};
+use crate::{buffers::Buffer, intake::medium::sync_folder, source::ReadAt};
 
 /// Objects under way lie here, and are swept when the store opens.
 const UNDER_WAY: &str = ".put";
@@ -192,9 +196,9 @@ impl ObjectStore for LocalObjects {
             let file = File::open(path).map_err(missing)?;
             let end = range.end.min(file.metadata()?.len());
             let length = usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?;
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, range.start)?;
-            Ok(bytes.into())
+            let mut buffer = Buffer::new(length);
+            file.read_exact_at(buffer.bytes_mut(), range.start)?;
+            Ok(buffer.freeze(length))
         })
         .await
     }
@@ -250,9 +254,28 @@ impl ObjectStore for LocalObjects {
         .await
     }
 
+    fn get_range_at_once(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
+        read_cached(&self.folder.path(name), range).ok()
+    }
+
     fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {
         Some(File::open(self.folder.path(name)).map_err(missing(name)))
     }
+}
+
+/// Reads a range that the system has in memory, file name and all; an error when it would have to wait for the disk, when
+/// the range is not whole, or when the system cannot tell.
+fn read_cached(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
+    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)?;
+    let mut buffer = Buffer::new(length);
+    let into = &mut [IoSliceMut::new(buffer.bytes_mut())];
+    let read = rustix::io::preadv2(&file, into, range.start, ReadWriteFlags::NOWAIT)?;
+    if read < length {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(buffer.freeze(length))
 }
 
 /// Walks the folders in the order of whole names, leaving out those that hold nothing wanted.

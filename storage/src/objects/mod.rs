@@ -164,6 +164,13 @@ pub trait ObjectStore: Send + Sync {
         }
     }
 
+    /// A whole range without any waiting, where the store has it in memory; else `None`, and [`ObjectStore::get_range`]
+    /// tells. May be called on threads that drive async tasks, for ranges of up to a megabyte.
+    fn get_range_at_once(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
+        let _ = (name, range);
+        None
+    }
+
     /// The object as a local file, where the store has it as one: reads then need no detour.
     ///
     /// # Errors

@@ -41,6 +41,12 @@ async fn puts_and_reads(objects: &dyn ObjectStore) {
         "xx",
         "short where the object ends"
     );
+    for range in [0..5, 4..8, 0..length] {
+        if let Some(bytes) = objects.get_range_at_once(&name, range.clone()) {
+            assert_eq!(bytes, objects.get_range(&name, range).await.unwrap());
+        }
+    }
+    assert_eq!(objects.get_range_at_once(&name, length - 2..length + 50), None);
     let whole = objects.get_range(&name, 0..length).await.unwrap();
     assert_eq!(objects.crc32(&name).await.unwrap(), crc32fast::hash(&whole));
 }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Streams give pieces of this size.
 const PIECE_BYTES: u64 = 512 << 10;
+/// Longer ranges are copied on a thread that may block: this much takes below a tenth of a millisecond.
+const AT_ONCE_MAX_BYTES: u64 = 1 << 20;
 /// How often a location is looked up anew while the instance moves.
 const MOVES_MAX: usize = 4;
 /// Preamble and `DICM` (PS3.10 §7.1).
@@ -72,6 +74,9 @@ impl Store {
 
     async fn read_part_10(&self, instance: &InstanceRecord, range: Range<u64>) -> Result<Bytes, StoreError> {
         let length = usize::try_from(range.end - range.start).map_err(|_| StoreError::Range(range.clone()))?;
+        if let Some(bytes) = self.read_at_once(instance, &range) {
+            return Ok(bytes);
+        }
         let (store, instance) = (self.clone(), instance.clone());
         let read = tokio::task::spawn_blocking(move || {
             let bytes = store.with_source(&instance, |source| source.read_at(range.start, length))?;
@@ -82,6 +87,19 @@ impl Store {
             }
         });
         read.await.map_err(io::Error::other)?
+    }
+
+    /// What the system has in memory needs no other thread, which would cost more than the reading.
+    fn read_at_once(&self, instance: &InstanceRecord, range: &Range<u64>) -> Option<Bytes> {
+        let Location::Pack { pack, offset } = instance.location else {
+            return None;
+        };
+        if range.end - range.start > AT_ONCE_MAX_BYTES || range.end > instance.length {
+            return None;
+        }
+        let name = ObjectName::pack(&instance.study_instance_uid, &instance.series_instance_uid, pack);
+        let objects = &self.inner.objects;
+        objects.get_range_at_once(&name, offset.checked_add(range.start)?..offset.checked_add(range.end)?)
     }
 
     /// Gives the Part 10 file of an instance to `read`. Blocks. An instance that moves meanwhile is looked up again.
