@@ -315,6 +315,28 @@ pub fn python(script: &str) -> Command {
     command
 }
 
+/// A script of `tests/browser`, and the path of the browser that it drives.
+#[track_caller]
+pub fn browser(script: &str) -> (Command, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = root.join("target/test-browser");
+    assert!(
+        installed.join("installed").exists(),
+        "{} is missing: `tests/run` makes it, with the network's help",
+        installed.display()
+    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let chromium = std::env::split_paths(&path)
+        .flat_map(|folder| ["chromium", "chromium-browser", "google-chrome"].map(|name| folder.join(name)))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| panic!("Chromium is missing: `tests/run` installs it"));
+    let mut command = Command::new("node");
+    command
+        .arg(root.join("tests/browser").join(script))
+        .env("TEST_BROWSER", installed);
+    (command, chromium.display().to_string())
+}
+
 /// A folder for a test, gone with it.
 pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()

@@ -1,4 +1,4 @@
-//! The real binary, driven by clients that are not made here: DCMTK, pynetdicom, dicomweb-client; and by peers that mean no good.
+//! The real binary, driven by clients that are not made here: DCMTK, pynetdicom, dicomweb-client, OHIF; and by peers that mean no good.
 //!
 //! `tests/run` installs what these tests need.
 #![allow(
@@ -10,6 +10,7 @@
     reason = "a test ends with what is wrong"
 )]
 
+mod browser;
 mod crash;
 mod dcmtk;
 mod demo;
