@@ -231,27 +231,40 @@ impl QueryRoom {
         if !order::is_natural(query) {
             return order::find_sorted(self, query);
         }
-        let mut search = self.search(query)?;
-        match self.pages.place(query) {
-            Some(place) => search.begin_after(place, query.offset),
-            None => search.skip(query.offset)?,
-        }
+        let mut search = match self.pages.resume(query) {
+            Some(search) => search,
+            None => {
+                let mut search = self.search(query)?;
+                search.skip(query.offset)?;
+                search
+            }
+        };
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let answers = search.page(limit)?;
-        let place = search.place();
+        let ignored = search.ignored().to_vec();
         let remaining = if answers.len() < limit {
             Some(0)
         } else {
-            search.remaining()?
+            match self.remaining(query, answers.len(), search) {
+                // What was found is told; how much more there is would have to be read for.
+                Err(QueryError::TooBroad(_)) => None,
+                remaining => remaining?,
+            }
         };
-        if remaining != Some(0) {
-            self.pages.remember(query, answers.len(), place);
-        }
         Ok(Answers {
             answers,
             remaining,
-            ignored: search.ignored().to_vec(),
+            ignored,
         })
+    }
+
+    /// What follows a page; the search is kept for whoever asks for it.
+    fn remaining(&self, query: &Query, given: usize, mut search: Search) -> Result<Option<u64>, QueryError> {
+        if !search.look_ahead()? {
+            return Ok(Some(0));
+        }
+        self.pages.park(query, given, &search);
+        search.remaining()
     }
 
     /// Begins a search that is taken page by page, however many answers there are: `offset`, `limit` and `order` of the

@@ -1,49 +1,50 @@
-//! Places of pages: a search for studies by growing offsets goes on where the page before ended, instead of walking there
-//! again; studies that arrive meanwhile push nothing from one page to the next.
+//! Where pages begin: a search by growing offsets goes on where the page before ended, at every level, instead of walking
+//! there again; what arrives meanwhile pushes nothing from one page to the next.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
 
-use filmroom_storage::index::StudyCursor;
-
-use super::{Level, Query};
+use super::{Query, Search};
 
 /// A page asked for later is looked up anew.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 /// The least recently used are forgotten beyond this.
-const PLACES_MAX: u64 = 1024;
+const KEPT_MAX_BYTES: u64 = 16 << 20;
+/// One that holds more is not kept.
+const SEARCH_MAX_BYTES: usize = 2 << 20;
 
-/// The places where pages begin. Cheap to clone.
+/// Searches that wait for their next page. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Pages {
-    places: moka::sync::Cache<u128, StudyCursor>,
+    waiting: moka::sync::Cache<u128, Search>,
 }
 
 impl Pages {
     pub(super) fn new() -> Self {
         Self {
-            places: moka::sync::Cache::builder()
-                .max_capacity(PLACES_MAX)
+            waiting: moka::sync::Cache::builder()
+                .weigher(|_, search: &Search| u32::try_from(search.weight()).unwrap_or(u32::MAX))
+                .max_capacity(KEPT_MAX_BYTES)
                 .time_to_live(KEPT_FOR)
                 .build(),
         }
     }
 
-    /// The place after which the page begins, where it is known.
-    pub(super) fn place(&self, query: &Query) -> Option<StudyCursor> {
-        if query.offset == 0 || query.level != Level::Study {
+    /// The search at the beginning of this page, where it is known. It stays for whoever asks for the page again.
+    pub(super) fn resume(&self, query: &Query) -> Option<Search> {
+        if query.offset == 0 {
             return None;
         }
-        self.places.get(&fingerprint(query, query.offset))
+        self.waiting.get(&fingerprint(query, query.offset))
     }
 
-    /// Keeps the place at which the page after this one begins.
-    pub(super) fn remember(&self, query: &Query, given: usize, place: Option<StudyCursor>) {
-        if let (Level::Study, Some(place)) = (query.level, place) {
+    /// Keeps a search behind a page of so many answers.
+    pub(super) fn park(&self, query: &Query, given: usize, search: &Search) {
+        if given > 0 && search.weight() <= SEARCH_MAX_BYTES {
             let next = query.offset.saturating_add(given as u64);
-            self.places.insert(fingerprint(query, next), place);
+            self.waiting.insert(fingerprint(query, next), search.clone());
         }
     }
 }
@@ -54,7 +55,8 @@ fn fingerprint(query: &Query, offset: u64) -> u128 {
         let mut hasher = DefaultHasher::new();
         salt.hash(&mut hasher);
         (offset, query.fuzzy, query.combined_datetime, query.empty_value_matching).hash(&mut hasher);
-        query.keys.hash(&mut hasher);
+        (query.level, &query.keys, &query.include, &query.also).hash(&mut hasher);
+        query.retrieve_url_base.hash(&mut hasher);
         u128::from(hasher.finish())
     };
     half(0) << 64 | half(1)

@@ -583,3 +583,49 @@ fn a_search_is_taken_page_by_page() {
         std::iter::from_fn(|| Some(search.page(10).unwrap().len()).filter(|size| *size > 0)).collect();
     assert_eq!(sizes, [10, 10, 5]);
 }
+
+/// Many instances of one series; only the header tells of the slice thickness.
+fn thick_series(count: u32) -> (QueryRoom, Arc<MemoryIndex>) {
+    let index = MemoryIndex::default();
+    for number in 1..=count {
+        let thickness = if number % 2 == 0 { "5" } else { "1" };
+        index.add(&instance(1, 1, number, &[("SliceThickness", thickness)]));
+    }
+    let index = Arc::new(index);
+    (QueryRoom::over(index.clone(), index.clone()), index)
+}
+
+#[test]
+fn headers_read_in_vain_are_bounded_and_the_answer_says_what_to_do() {
+    let (room, _) = thick_series(1_500);
+    let Err(QueryError::TooBroad(advice)) = room.find(&ask(Level::Instance, &[("SliceThickness", "7")])) else {
+        panic!("a search that reads every header is not refused");
+    };
+    assert!(advice.contains("series"), "{advice}");
+    // Headers of what is returned are no waste.
+    let found = room.find(&ask(Level::Instance, &[("SliceThickness", "5")])).unwrap();
+    assert_eq!(found.answers.len(), 750);
+}
+
+#[test]
+fn deep_pages_go_on_where_the_last_one_ended() {
+    let (room, index) = thick_series(1_500);
+    let mut numbers = Vec::new();
+    for offset in (0..).step_by(50) {
+        let before = index.instances_read.load(Ordering::Relaxed);
+        let page = Query {
+            offset,
+            limit: 50,
+            ..ask(Level::Instance, &[("SliceThickness", "5")])
+        };
+        let found = room.find(&page).unwrap();
+        let read = index.instances_read.load(Ordering::Relaxed) - before;
+        assert!(read <= 600, "{read} instances are read for the page at {offset}");
+        numbers.extend(uids(&found, "InstanceNumber"));
+        if found.remaining == Some(0) {
+            break;
+        }
+    }
+    let expected: Vec<String> = (1..=750).map(|half| (half * 2).to_string()).collect();
+    assert_eq!(numbers, expected);
+}
