@@ -1,6 +1,9 @@
 //! The headers of a whole series, page by page, without a copy of each.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 
@@ -20,6 +23,9 @@ const PAGE_MAX_BYTES: usize = 2 << 20;
 /// Groups of a block that are kept for the pages to come, where instances do not lie in their order: bytes of headers.
 const GROUPS_MAX_BYTES: usize = 4 << 20;
 
+/// Directories of packs that are kept for the pages to come.
+const DIRECTORIES_MAX: usize = 64;
+
 /// An instance and its header.
 pub type InstanceHeader = (InstanceRecord, Header);
 
@@ -32,16 +38,13 @@ pub struct HeaderPages {
     page_instances: usize,
     is_at_end: bool,
     ready: VecDeque<InstanceRecord>,
-    block: Option<Block>,
+    directories: HashMap<u64, Arc<Directory>>,
+    /// The latest last.
+    groups: VecDeque<Group>,
 }
 
-/// The block of headers that was read last.
-struct Block {
-    name: ObjectName,
-    directory: Arc<Directory>,
-    /// Inflated groups with their bytes, the latest last.
-    groups: VecDeque<(usize, usize, Arc<Vec<Header>>)>,
-}
+/// Inflated headers of a group, found by pack and group, and their bytes.
+type Group = ((u64, usize), usize, Arc<Vec<Header>>);
 
 impl Store {
     /// The headers of a series in order of instance number, to be taken page by page on a blocking thread.
@@ -55,7 +58,8 @@ impl Store {
             page_instances: FIRST_PAGE_INSTANCES,
             is_at_end: false,
             ready: VecDeque::new(),
-            block: None,
+            directories: HashMap::new(),
+            groups: VecDeque::new(),
         }
     }
 
@@ -119,7 +123,7 @@ impl HeaderPages {
     fn header(&mut self, instance: &InstanceRecord) -> Result<Header, StoreError> {
         if let Location::Pack { pack, offset } = instance.location {
             let name = ObjectName::pack_headers(&instance.study_instance_uid, &instance.series_instance_uid, pack);
-            match self.header_from_block(&name, offset) {
+            match self.header_from_block(&name, pack, offset) {
                 Ok(Some(header)) => return Ok(header),
                 // A block can be made again; until then the instance itself tells.
                 Ok(None) => tracing::warn!(block = %name, "a block of headers lacks an instance"),
@@ -131,36 +135,43 @@ impl HeaderPages {
         self.store.header_from_bytes(instance)
     }
 
-    fn header_from_block(&mut self, name: &ObjectName, offset: u64) -> Result<Option<Header>, StoreError> {
-        let inner = &self.store.inner;
-        let block = match &mut self.block {
-            Some(block) if block.name == *name => block,
-            other => other.insert(Block {
-                name: name.clone(),
-                directory: inner.runtime.block_on(self.store.directory(name))?,
-                groups: VecDeque::new(),
-            }),
-        };
-        let Some(place) = block.directory.find(offset) else {
+    fn header_from_block(&mut self, name: &ObjectName, pack: u64, offset: u64) -> Result<Option<Header>, StoreError> {
+        let directory = self.directory(name, pack)?;
+        let Some(place) = directory.find(offset) else {
             return Ok(None);
         };
-        if let Some((_, _, headers)) = block.groups.iter().rev().find(|(group, ..)| *group == place.group) {
+        let key = (pack, place.group);
+        // Instances that came by several ways at once lie in several packs by turns.
+        if let Some((_, _, headers)) = self.groups.iter().rev().find(|(found, ..)| *found == key) {
             return Ok(headers.get(place.index).cloned());
         }
-        let range = block.directory.range(place.group).unwrap_or_default();
+        let inner = &self.store.inner;
+        let range = directory.range(place.group).unwrap_or_default();
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let source = ObjectSource::open(&inner.objects, name, range.start, length as u64, &inner.runtime)?;
-        let headers = block.directory.decode_group(place.group, &source.read_at(0, length)?);
+        let headers = directory.decode_group(place.group, &source.read_at(0, length)?);
         let headers = Arc::new(headers.map_err(|error| StoreError::Damaged(error.to_string()))?);
         let bytes = headers.iter().map(|header| header.attributes.as_bytes().len()).sum();
         let found = headers.get(place.index).cloned();
-        block.groups.push_back((place.group, bytes, headers));
-        let mut held: usize = block.groups.iter().map(|(_, bytes, _)| bytes).sum();
+        self.groups.push_back((key, bytes, headers));
+        let mut held: usize = self.groups.iter().map(|(_, bytes, _)| bytes).sum();
         while held > GROUPS_MAX_BYTES
-            && let Some((_, bytes, _)) = block.groups.pop_front()
+            && let Some((_, bytes, _)) = self.groups.pop_front()
         {
             held -= bytes;
         }
         Ok(found)
+    }
+
+    fn directory(&mut self, name: &ObjectName, pack: u64) -> Result<Arc<Directory>, StoreError> {
+        if let Some(directory) = self.directories.get(&pack) {
+            return Ok(Arc::clone(directory));
+        }
+        if self.directories.len() >= DIRECTORIES_MAX {
+            self.directories.clear();
+        }
+        let directory = self.store.inner.runtime.block_on(self.store.directory(name))?;
+        self.directories.insert(pack, Arc::clone(&directory));
+        Ok(directory)
     }
 }
