@@ -1,4 +1,5 @@
-//! Holds the import rules of `src/architecture.md`: who may name whom.
+//! Holds documents to the source: the import rules of `src/architecture.md`, who may name whom, and the tests that
+//! `src/conformance.md` names.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends with what is wrong")]
 
 use std::{
@@ -208,4 +209,45 @@ fn takes_use_trees_apart() {
     ] {
         assert!(found.iter().any(|found| found == path), "{path} not in {found:?}");
     }
+}
+
+/// Names of all functions of the repository's Rust sources.
+fn functions() -> std::collections::HashSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut waiting: Vec<_> = ["src", "storage/src", "fixtures/src", "tests"]
+        .map(|part| root.join(part))
+        .into();
+    let mut found = std::collections::HashSet::new();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.split("fn ").skip(1).map(|rest| {
+                rest.chars()
+                    .take_while(|character| character.is_alphanumeric() || *character == '_')
+                    .collect()
+            });
+            found.extend(names.collect::<Vec<String>>());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_conformance_statement_names_tests_that_are_there() {
+    let statement = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance.md")).unwrap();
+    let functions = functions();
+    let mut named = 0;
+    for claim in statement.split("*Test:*").skip(1) {
+        for (position, part) in claim.split('`').enumerate() {
+            if position % 2 == 1 {
+                assert!(functions.contains(part), "there is no test {part}");
+                named += 1;
+            } else if position > 0 && part.trim() != "," && !part.trim().is_empty() {
+                break;
+            }
+        }
+    }
+    assert!(named > 50, "only {named} tests are named");
 }
