@@ -1,13 +1,13 @@
 //! Samples → compressed frames, losslessly (PS3.5 §8.2).
 
 pub mod bit_writer;
-pub mod htj2k;
+pub mod jpeg2000;
 pub mod jpeg_lossless;
 pub mod jpeg_ls;
 pub mod rle;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::decode::{Frame, Samples, mask};
 

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{htj2k, jpeg_lossless, jpeg_ls, rle};
+use super::{
+    jpeg_lossless, jpeg_ls,
+    jpeg2000::{self, BlockCoding},
+    rle,
+};
 use crate::render::{
     decode::{DecodeError, Frame, Reduction, Samples, decode},
     pixel_description::{Photometric, PixelDescription, Planes, Representation},
@@ -11,6 +15,7 @@ use crate::render::{
 
 const RLE: &str = "1.2.840.10008.1.2.5";
 const JPEG_LOSSLESS: &str = "1.2.840.10008.1.2.4.70";
+const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
 const HTJ2K: &str = "1.2.840.10008.1.2.4.202";
 const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
 
@@ -33,7 +38,7 @@ fn description(frame: &Frame) -> PixelDescription {
 }
 
 /// Frames like pictures are: smooth, with flat parts and noise; of any size, depth and number of components.
-fn frames() -> impl Strategy<Value = Frame> {
+pub(in crate::render) fn frames() -> impl Strategy<Value = Frame> {
     let shape = (
         1u32..40,
         1u32..40,
@@ -108,6 +113,58 @@ fn changes() -> impl Strategy<Value = Vec<(usize, u8)>> {
     prop::collection::vec((any::<usize>(), any::<u8>()), 0..6)
 }
 
+/// Larger than a code-block in both directions, with empty blocks among full ones, and as wild as samples can be.
+#[test]
+fn many_blocks_come_back() {
+    let (rows, columns) = (150u32, 333u32);
+    for (samples_per_pixel, bits) in [(1u32, 16u32), (3, 8), (3, 16)] {
+        let most = ((1u32 << bits) - 1) as u16;
+        let mut noise = 1u32;
+        let cells: Vec<u16> = (0..rows * columns * samples_per_pixel)
+            .map(|index| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let (row, column) = (index / samples_per_pixel / columns, index / samples_per_pixel % columns);
+                match (column / 70, row / 50) {
+                    (0, _) => most * ((row + column + index % samples_per_pixel) % 2) as u16,
+                    (1, 1) => (noise >> 16) as u16 & most,
+                    (2, _) => 0,
+                    (3, 0) => (row * 7 + column * 3) as u16 & most,
+                    _ => most * u16::from(noise >> 28 == 0),
+                }
+            })
+            .collect();
+        let frame = Frame {
+            rows,
+            columns,
+            samples_per_pixel,
+            samples: if bits == 8 {
+                Samples::U8(cells.iter().map(|&cell| cell as u8).collect::<Vec<u8>>().into())
+            } else {
+                Samples::U16(cells)
+            },
+            bits_stored: bits,
+            low_bit: 0,
+            signed: false,
+            photometric: if samples_per_pixel == 3 {
+                Photometric::Rgb
+            } else {
+                Photometric::Monochrome2
+            },
+        };
+        let before = values(&frame);
+        for (coding, transfer_syntax) in [
+            (BlockCoding::BitPlanes, JPEG_2000),
+            (BlockCoding::HighThroughput, HTJ2K),
+        ] {
+            let bytes = jpeg2000::compress(&frame, coding).unwrap();
+            assert!(
+                back(bytes, transfer_syntax, &frame).unwrap() == before,
+                "{coding:?} {bits} bits"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -116,7 +173,10 @@ proptest! {
         let before = values(&frame);
         prop_assert_eq!(&back(rle::compress(&frame).unwrap(), RLE, &frame), &Ok(before.clone()));
         prop_assert_eq!(&back(jpeg_lossless::compress(&frame).unwrap(), JPEG_LOSSLESS, &frame), &Ok(before.clone()));
-        prop_assert_eq!(&back(htj2k::compress(&frame).unwrap(), HTJ2K, &frame), &Ok(before.clone()));
+        for (coding, transfer_syntax) in [(BlockCoding::BitPlanes, JPEG_2000), (BlockCoding::HighThroughput, HTJ2K)] {
+            let bytes = jpeg2000::compress(&frame, coding).unwrap();
+            prop_assert_eq!(&back(bytes, transfer_syntax, &frame), &Ok(before.clone()));
+        }
         for order in [jpeg_ls::Order::Apart, jpeg_ls::Order::Line, jpeg_ls::Order::Sample] {
             prop_assert_eq!(&back(jpeg_ls::compress(&frame, 0, order).unwrap(), JPEG_LS, &frame), &Ok(before.clone()));
         }
