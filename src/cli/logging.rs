@@ -14,6 +14,11 @@ pub fn start(settings: &Log) {
         tracing::error!(message, place, "a task ended by a panic: please report it");
     }));
     let filter = EnvFilter::try_new(settings.level.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
+    // What a decoder says of a stream, a line or more a frame, is part of the answer to who asked for it.
+    let filter = match "jpeg2k=off".parse() {
+        Ok(silence) if !settings.level.as_str().contains("jpeg2k") => filter.add_directive(silence),
+        _ => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -43,7 +43,7 @@ pub use json_series::JsonSeries;
 pub use json_write::{write_json, write_json_attributes};
 pub use parse::parse;
 pub use read::{BulkReference, ReadDataSet, read_json, read_xml};
-pub use reencode::{Encapsulated, Piece, Reencoder};
+pub use reencode::{Piece, PixelDataIs, Reencoder};
 pub use same_content::{BulkPair, same_header};
 pub use transfer_syntax::is_deflated;
 pub use xml_write::write_xml;

@@ -35,24 +35,24 @@ const PIECE_BYTES: usize = 256 << 10;
 pub enum Piece {
     /// Encoded elements, or a part of them.
     Bytes(Bytes),
-    /// The place of the data set's own encapsulated pixel data, which the caller writes.
+    /// The place of the data set's own pixel data, which the caller writes.
     PixelData,
 }
 
-/// What is to become of the data set's own encapsulated pixel data.
+/// What is to become of the data set's own pixel data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encapsulated {
-    /// It stays as it is.
-    Keep,
+pub enum PixelDataIs {
+    /// It stays as it is; words of native samples are turned with the byte order.
+    Kept,
     /// The caller writes it: [`Piece::PixelData`]. The offset tables that stand beside it are left out.
-    Replace,
+    Replaced,
 }
 
 /// A data set on its way from one encoding into another.
 pub struct Reencoder<'a> {
     scanner: Scanner<'a>,
     explicit: bool,
-    encapsulated: Encapsulated,
+    pixel_data: PixelDataIs,
     /// Elements of the data set itself that are put over those it has.
     changed: BTreeMap<u32, (Vr, Vec<u8>)>,
     depth: usize,
@@ -85,13 +85,13 @@ impl<'a> Reencoder<'a> {
         data_set: &'a dyn ReadAt,
         from: &TransferSyntaxUid,
         to_explicit: bool,
-        encapsulated: Encapsulated,
+        pixel_data: PixelDataIs,
         changed: Vec<(u32, Vr, Vec<u8>)>,
     ) -> Result<Self, DataSetError> {
         Ok(Self {
             scanner: Scanner::new(data_set, Encoding::of(from.as_str()), is_deflated(from))?,
             explicit: to_explicit,
-            encapsulated,
+            pixel_data,
             changed: changed.into_iter().map(|(tag, vr, value)| (tag, (vr, value))).collect(),
             depth: 0,
             bits_allocated: 0,
@@ -173,7 +173,11 @@ impl<'a> Reencoder<'a> {
                 return Ok(());
             }
             let is_offset_table = (EXTENDED_OFFSET_TABLE..=ENCAPSULATED_TOTAL_LENGTH).contains(&place.tag);
-            if self.encapsulated == Encapsulated::Replace && is_offset_table {
+            if self.pixel_data == PixelDataIs::Replaced && is_offset_table {
+                return Ok(());
+            }
+            if place.tag == PIXEL_DATA && self.pixel_data == PixelDataIs::Replaced {
+                self.is_at_pixel_data = true;
                 return Ok(());
             }
             self.remember(&place)?;
@@ -196,7 +200,7 @@ impl<'a> Reencoder<'a> {
     }
 
     fn fragments(&mut self, place: Place) {
-        if self.depth == 0 && place.tag == PIXEL_DATA && self.encapsulated == Encapsulated::Replace {
+        if self.depth == 0 && place.tag == PIXEL_DATA && self.pixel_data == PixelDataIs::Replaced {
             self.put_changed_before(place.tag);
             self.is_at_pixel_data = true;
             return;
@@ -360,7 +364,7 @@ mod tests {
             &source,
             &TransferSyntaxUid::new(from).unwrap(),
             to_explicit,
-            Encapsulated::Keep,
+            PixelDataIs::Kept,
             Vec::new(),
         )?;
         let mut out = Vec::new();
@@ -416,7 +420,7 @@ mod tests {
             &source,
             &TransferSyntaxUid::new(EXPLICIT).unwrap(),
             true,
-            Encapsulated::Replace,
+            PixelDataIs::Replaced,
             changed,
         )
         .unwrap();

@@ -1,4 +1,4 @@
-//! Compressed pixel data → native, frame by frame, with the attributes that then hold (PS3.5 §A.4, PS3.3 C.7.6.3).
+//! Pixel data → another form, frame by frame, with the attributes that then hold (PS3.5 §8.2, §A.4, PS3.3 C.7.6.3).
 //!
 //! Pixels that a lossless coding carries come out identical. Lossy flags (0028,2110) and what goes with them stay: the
 //! loss has happened.
@@ -7,77 +7,130 @@ use bytes::Bytes;
 use filmroom_storage::model::{Header, PixelData, Tag, TransferSyntaxUid};
 
 use super::colour;
+use super::compress::CompressError;
 use super::decode::{DecodeError, Frame, Reduction, Samples, decode, mask};
 use super::elements::Elements;
 use super::pixel_description::{Photometric, PixelDescription, Planes};
 
+mod compressed;
+mod form;
+mod loss;
+#[cfg(test)]
+mod tests;
+
+pub use form::Form;
+use loss::Loss;
+
+/// Why pixel data is not given in another form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TranscodeError {
+    /// What is stored cannot be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The form has no place for it.
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+}
+
 /// An attribute that changes with the transfer syntax: tag, value representation, value in little endian byte order.
 pub type Changed = (Tag, [u8; 2], Vec<u8>);
 
-/// Transcodes the pixel data of one instance to Explicit VR Little Endian.
+/// Transcodes the pixel data of one instance.
 ///
 /// Use: make it with the first frame, write the elements before the pixel data with [`Transcoder::changed`] put over them,
-/// then the head of (7FE0,0010) with [`Transcoder::value_representation`] and [`Transcoder::value_length`], then what
-/// [`Transcoder::frame`] gives for every frame in order, then what [`Transcoder::finish`] gives. CPU work: call it on a
-/// blocking thread.
+/// then the head of (7FE0,0010) with [`Transcoder::value_representation`] and, for native ones, [`Transcoder::value_length`],
+/// then what [`Transcoder::frame`] gives for every frame in order, then, for native ones, what [`Transcoder::finish`] gives.
+/// CPU work: call it on a blocking thread.
 pub struct Transcoder {
     transfer_syntax_uid: String,
+    form: Form,
     stored: PixelDescription,
     photometric: Photometric,
     number_of_frames: u32,
     /// Bits of frames of one bit a sample that are no whole byte yet.
     held: (u8, u32),
     given: u64,
-    /// The first frame, decoded already, until it is asked for.
-    first: Option<(Bytes, Frame)>,
+    /// The first frame as it was stored, and what it becomes, until it is asked for.
+    first: Option<(Bytes, First)>,
+    loss: Option<Loss>,
+}
+
+enum First {
+    Decoded(Frame),
+    Compressed(Bytes),
 }
 
 impl Transcoder {
-    /// Reads what the pixels are. `first_frame`: as [`crate::retrieve::Retrieve::frame`] gives it; what a colour transform
-    /// was is told from its head.
+    /// Reads what the pixels are, and tries the first frame. `first_frame`: as [`crate::retrieve::Retrieve::frame`] gives it;
+    /// what a colour transform was is told from its head.
     ///
     /// # Errors
-    /// [`DecodeError`] for a description that cannot be used and for a first frame that cannot be decoded.
+    /// [`TranscodeError::Decode`] for a description that cannot be used and for a first frame that cannot be decoded,
+    /// [`TranscodeError::Compress`] for pixels that the form has no place for.
     pub fn new(
         header: &Header,
         pixel_data: &PixelData,
         transfer_syntax_uid: &TransferSyntaxUid,
         first_frame: &Bytes,
-    ) -> Result<Self, DecodeError> {
-        let stored = PixelDescription::read(&Elements::of(header), pixel_data.tag)?;
+        form: Form,
+    ) -> Result<Self, TranscodeError> {
+        let elements = Elements::of(header);
+        let stored = PixelDescription::read(&elements, pixel_data.tag)?;
+        if form != Form::Native {
+            compressed::check(form, pixel_data.tag, &stored, &elements)?;
+        }
         let first = decode(first_frame, transfer_syntax_uid.as_str(), &stored, Reduction::None)?;
-        Ok(Self {
+        let mut transcoder = Self {
             transfer_syntax_uid: transfer_syntax_uid.as_str().to_owned(),
+            form,
             photometric: first.photometric,
             stored,
             number_of_frames: pixel_data.number_of_frames.max(1),
             held: (0, 0),
             given: 0,
-            first: Some((first_frame.clone(), first)),
-        })
+            first: None,
+            loss: None,
+        };
+        transcoder.first = Some(if form == Form::Native {
+            (first_frame.clone(), First::Decoded(first))
+        } else {
+            let compressed = compressed::compress(form, &first, &transcoder.stored)?;
+            if form.is_lossy() {
+                transcoder.loss = Some(Loss::of(&elements, transcoder.frame_length(), compressed.len()));
+            }
+            (first_frame.clone(), First::Compressed(compressed))
+        });
+        Ok(transcoder)
     }
 
     /// The attributes that differ from the stored ones.
     #[must_use]
     pub fn changed(&self) -> Vec<Changed> {
         let mut changed = Vec::new();
-        if self.photometric != self.stored.photometric {
-            let mut term = self.photometric.term().as_bytes().to_vec();
-            if term.len() % 2 == 1 {
-                term.push(b' ');
-            }
-            changed.push((0x0028_0004, *b"CS", term));
+        let photometric = compressed::photometric(self.form, self.photometric);
+        if photometric != self.stored.photometric {
+            changed.push((0x0028_0004, *b"CS", padded(photometric.term())));
         }
-        if self.stored.samples_per_pixel > 1 && self.stored.planes == Planes::Separate {
-            changed.push((0x0028_0006, *b"US", vec![0, 0]));
+        let planes = if self.form == Form::Rle {
+            Planes::Separate
+        } else {
+            Planes::Interleaved
+        };
+        if self.stored.samples_per_pixel > 1 && self.stored.planes != planes {
+            changed.push((0x0028_0006, *b"US", vec![u8::from(planes == Planes::Separate), 0]));
         }
+        if self.form.keeps_samples_only() && self.stored.low_bit() > 0 {
+            let high_bit = self.stored.bits_stored.saturating_sub(1) as u16;
+            changed.push((0x0028_0102, *b"US", high_bit.to_le_bytes().to_vec()));
+        }
+        changed.extend(self.loss.iter().flat_map(Loss::changed));
         changed
     }
 
     /// OB for cells of up to 8 bits, else OW (PS3.5 §8.1.2, §A.2).
     #[must_use]
     pub fn value_representation(&self) -> [u8; 2] {
-        if self.stored.bits_allocated <= 8 {
+        if self.form != Form::Native || self.stored.bits_allocated <= 8 {
             *b"OB"
         } else {
             *b"OW"
@@ -107,21 +160,29 @@ impl Transcoder {
             * u64::from(self.stored.bits_allocated)
     }
 
-    /// The native bytes of the next frame. Where frames of one bit a sample do not end at a byte, the last bits come with
-    /// the next call.
+    /// The next frame: its native bytes, or compressed and of even length. Where native frames of one bit a sample do not end
+    /// at a byte, the last bits come with the next call.
     ///
     /// # Errors
-    /// [`DecodeError`].
-    pub fn frame(&mut self, stored: &Bytes) -> Result<Bytes, DecodeError> {
-        let mut frame = match self.first.take() {
-            Some((first, frame)) if first.as_ptr() == stored.as_ptr() && first.len() == stored.len() => frame,
-            _ => decode(stored, &self.transfer_syntax_uid, &self.stored, Reduction::None)?,
+    /// [`TranscodeError`].
+    pub fn frame(&mut self, stored: &Bytes) -> Result<Bytes, TranscodeError> {
+        let first = self
+            .first
+            .take()
+            .filter(|(first, _)| first.as_ptr() == stored.as_ptr() && first.len() == stored.len());
+        let mut frame = match first {
+            Some((_, First::Compressed(bytes))) => return Ok(bytes),
+            Some((_, First::Decoded(frame))) => frame,
+            None => decode(stored, &self.transfer_syntax_uid, &self.stored, Reduction::None)?,
         };
         if frame.photometric != self.photometric {
             match (frame.photometric, self.photometric) {
                 (Photometric::YbrFull, Photometric::Rgb) => colour::ybr_full_to_rgb(&mut frame),
-                _ => return Err(DecodeError::Damaged("frames of different colour spaces".into())),
+                _ => return Err(DecodeError::Damaged("frames of different colour spaces".into()).into()),
             }
+        }
+        if self.form != Form::Native {
+            return Ok(compressed::compress(self.form, &frame, &self.stored)?);
         }
         let bytes = if self.stored.bits_allocated == 1 {
             self.pack(&frame)
@@ -130,6 +191,13 @@ impl Transcoder {
         };
         self.given += bytes.len() as u64;
         Ok(bytes)
+    }
+
+    /// The first frame as it was stored, while what it becomes is still at hand: given back to [`Transcoder::frame`], it
+    /// costs nothing more.
+    #[must_use]
+    pub fn first_stored(&self) -> Option<Bytes> {
+        self.first.as_ref().map(|(stored, _)| stored.clone())
     }
 
     /// What is left after the last frame: bits, and padding to an even length.
@@ -202,4 +270,13 @@ fn cells(frame: &Frame, bits_allocated: u32) -> Result<Vec<u8>, DecodeError> {
             "samples of this coding in cells of {bits} bits"
         ))),
     }
+}
+
+/// A text of even length.
+fn padded(text: &str) -> Vec<u8> {
+    let mut value = text.as_bytes().to_vec();
+    if value.len() % 2 == 1 {
+        value.push(b' ');
+    }
+    value
 }

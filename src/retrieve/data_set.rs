@@ -23,10 +23,12 @@ pub(super) async fn data_set(
         Wanted::OneOf(wanted) if wanted.contains(stored) => as_stored(room, instance).await,
         Wanted::OneOf(wanted) => {
             let mut failed = RetrieveError::TransferSyntax(format!("it is stored in {stored}"));
-            for transfer_syntax in wanted {
-                let Some(target) = Target::of(transfer_syntax) else {
-                    continue;
-                };
+            let mut targets: Vec<_> = wanted
+                .iter()
+                .filter_map(|transfer_syntax| Some((transfer_syntax, Target::of(transfer_syntax)?)))
+                .collect();
+            targets.sort_by_key(|(_, target)| target.is_lossy());
+            for (transfer_syntax, target) in targets {
                 match reencode::open(room, instance, transfer_syntax, target).await {
                     Err(error @ (RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_))) => failed = error,
                     outcome => return outcome,
@@ -50,6 +52,7 @@ async fn as_stored(room: &Retrieve, instance: &InstanceRecord) -> Result<Outgoin
     };
     Ok(Outgoing {
         transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
+        sop_instance_uid: instance.sop_instance_uid.clone(),
         length: Some(length),
         data_set,
     })

@@ -28,7 +28,7 @@ mod transcode;
 
 pub use bulk::Bulk;
 use inflate::InflatedCache;
-use transcode::Decoders;
+use transcode::{CompressedFrames, Decoders};
 
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub struct Selection {
 pub enum Wanted {
     /// As stored.
     AsStored,
-    /// The first of these that can be had: as stored when it is among them.
+    /// The first of these that can be had: as stored when it is among them, one that loses nothing before one that does.
     OneOf(Vec<TransferSyntaxUid>),
 }
 
@@ -79,6 +79,8 @@ pub enum Wanted {
 pub struct Outgoing {
     /// What it is encoded in.
     pub transfer_syntax_uid: TransferSyntaxUid,
+    /// What it is: another instance than the one stored where its pixels have lost something on the way.
+    pub sop_instance_uid: SopInstanceUid,
     /// Bytes of the data set when known before it is read.
     pub length: Option<u64>,
     /// The data set in pieces of bounded size.
@@ -104,6 +106,7 @@ pub struct Retrieve {
     store: Store,
     inflated: Arc<InflatedCache>,
     decoders: Decoders,
+    compressed: CompressedFrames,
 }
 
 impl Retrieve {
@@ -114,6 +117,7 @@ impl Retrieve {
             store,
             inflated: Arc::new(InflatedCache::default()),
             decoders: Decoders::default(),
+            compressed: CompressedFrames::default(),
         }
     }
 
@@ -188,6 +192,20 @@ impl Retrieve {
     /// [`RetrieveError::NotFound`] beyond the last frame, [`RetrieveError::Decode`].
     pub async fn decoded_frame(&self, instance: &InstanceRecord, frame_index: u32) -> Result<Bytes, RetrieveError> {
         transcode::decoded_frame(self, instance, frame_index).await
+    }
+
+    /// One frame in an encapsulating transfer syntax: compressed anew where it is not stored so. `frame_index` counts from 0.
+    ///
+    /// # Errors
+    /// [`RetrieveError::NotFound`] beyond the last frame, [`RetrieveError::TransferSyntax`] for what the transfer syntax has
+    /// no place for, [`RetrieveError::Decode`].
+    pub async fn compressed_frame(
+        &self,
+        instance: &InstanceRecord,
+        frame_index: u32,
+        transfer_syntax_uid: &TransferSyntaxUid,
+    ) -> Result<Bytes, RetrieveError> {
+        transcode::compressed_frame(self, instance, frame_index, transfer_syntax_uid).await
     }
 
     /// A bulk value by its path ([`filmroom_storage::model::BulkValue::path`]), or a range of it, without item headers.

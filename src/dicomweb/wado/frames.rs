@@ -142,7 +142,7 @@ pub async fn frames_of(
             return Ok(not_modified(&etag));
         }
         let Some(first) = numbers.first() else { break };
-        match content(room, &record, *first, form.content).await {
+        match content(room, &record, *first, &form.content).await {
             Ok(first) => {
                 let mut response = match form.packaging {
                     Packaging::Single => single(&form, first, headers)?,
@@ -151,7 +151,7 @@ pub async fn frames_of(
                 response.headers_mut().insert(header::ETAG, etag.header());
                 return Ok(response);
             }
-            Err(error @ RetrieveError::Decode(_)) => refused = Some(error),
+            Err(error @ (RetrieveError::Decode(_) | RetrieveError::TransferSyntax(_))) => refused = Some(error),
             Err(error) => return Err(error.into()),
         }
     }
@@ -171,12 +171,13 @@ async fn content(
     room: &Retrieve,
     record: &InstanceRecord,
     number: u32,
-    content: FrameContent,
+    content: &FrameContent,
 ) -> Result<Bytes, RetrieveError> {
     let frame_index = number.saturating_sub(1);
     match content {
         FrameContent::Stored => room.frame(record, frame_index).await,
         FrameContent::Decoded => room.decoded_frame(record, frame_index).await,
+        FrameContent::Compressed(transfer_syntax) => room.compressed_frame(record, frame_index, transfer_syntax).await,
     }
 }
 
@@ -212,11 +213,11 @@ fn parts(room: &Retrieve, record: &InstanceRecord, form: &FrameForm, first: Byte
         return typed(&outer, Some(length), stream_body(pieces));
     }
     let rest: Vec<u32> = numbers.iter().skip(1).copied().collect();
-    let (room, record, kind) = (room.clone(), record.clone(), form.content);
+    let (room, record, kind) = (room.clone(), record.clone(), form.content.clone());
     let rest = stream::iter(rest)
         .map(move |number| {
-            let (room, record) = (room.clone(), record.clone());
-            async move { content(&room, &record, number, kind).await }
+            let (room, record, kind) = (room.clone(), record.clone(), kind.clone());
+            async move { content(&room, &record, number, &kind).await }
         })
         .buffered(FRAMES_AHEAD)
         .map(move |frame| match frame {

@@ -129,6 +129,7 @@ async fn open_first(
     while let Some(record) = records.next() {
         match preference.open(room, &record).await {
             Ok(outgoing) => {
+                let record = named(record, &outgoing);
                 let others: Vec<InstanceRecord> = records.collect();
                 let all_as_stored = others.iter().all(|record| preference.gives_stored(record));
                 let first = First {
@@ -161,6 +162,14 @@ fn part_head(
     head.extend_from_slice(&open);
     head.extend_from_slice(&file_head);
     head.freeze()
+}
+
+/// The record under the name of what goes out, which is another where its pixels have lost something on the way.
+fn named(record: InstanceRecord, outgoing: &Outgoing) -> InstanceRecord {
+    InstanceRecord {
+        sop_instance_uid: outgoing.sop_instance_uid.clone(),
+        ..record
+    }
 }
 
 fn file_head(record: &InstanceRecord, transfer_syntax: &str) -> Bytes {
@@ -216,7 +225,7 @@ async fn open_next(
     preference: &Preference,
 ) -> Result<Option<(InstanceRecord, Outgoing)>, RetrieveError> {
     match preference.open(room, &record).await {
-        Ok(outgoing) => Ok(Some((record, outgoing))),
+        Ok(outgoing) => Ok(Some((named(record, &outgoing), outgoing))),
         Err(error @ (RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_))) => {
             tracing::warn!(%error, sop_instance_uid = %record.sop_instance_uid, "an instance was left out of an answer");
             Ok(None)
@@ -287,7 +296,7 @@ pub async fn one_instance(
 ) -> Result<OneInstance, RetrieveError> {
     let outgoing = preference.open(room, record).await?;
     let transfer_syntax = outgoing.transfer_syntax_uid.as_str();
-    let head = file_head(record, transfer_syntax);
+    let head = file_head(&named(record.clone(), &outgoing), transfer_syntax);
     Ok(OneInstance {
         length: outgoing.length.map(|length| length + head.len() as u64),
         content_type: format!("application/dicom; transfer-syntax={transfer_syntax}"),

@@ -1,6 +1,11 @@
 //! Media types of pixel data and the transfer syntaxes they carry (PS3.18 §8.7.3.3, table 8.7.3-2 to -5).
 
-use crate::dicomweb::accept::{Accept, MediaRange, Packaging};
+use filmroom_storage::model::TransferSyntaxUid;
+
+use crate::{
+    dicomweb::accept::{Accept, MediaRange, Packaging},
+    render::transcode::Form,
+};
 
 /// Explicit VR Little Endian: the default of the service, and the only uncompressed form that it sends unasked.
 pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
@@ -93,12 +98,14 @@ impl FrameForm {
 }
 
 /// What is sent of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameContent {
     /// Its bytes as they are stored.
     Stored,
     /// Its samples, little endian.
     Decoded,
+    /// Its samples, compressed anew.
+    Compressed(TransferSyntaxUid),
 }
 
 /// Which media types may be answered in one response.
@@ -134,6 +141,9 @@ fn forms_of_range(range: &MediaRange, stored: &str) -> Vec<FrameForm> {
     let wants_samples = asked.is_none() || asked == Some(EXPLICIT_VR_LITTLE_ENDIAN);
     let stored_type = media_type(stored);
     match current_name(range.media_type()) {
+        "*/*" | "application/octet-stream" | "application/*" if !wants_stored && !wants_samples => {
+            compressed(asked, None, form)
+        }
         "application/octet-stream" | "application/*" if is_native(stored) => (wants_stored || wants_samples)
             .then(|| samples(FrameContent::Stored))
             .into_iter()
@@ -155,18 +165,43 @@ fn forms_of_range(range: &MediaRange, stored: &str) -> Vec<FrameForm> {
                 form(stored_type, stored, FrameContent::Stored),
             ]
         }
-        named if !is_native(stored) && (asked.is_none() || wants_stored) => {
+        named => {
             let of_kind = named
                 .strip_suffix("/*")
                 .is_some_and(|kind| stored_type.split('/').next() == Some(kind));
             let takes = of_kind || named.eq_ignore_ascii_case(stored_type);
-            takes
-                .then(|| form(stored_type, stored, FrameContent::Stored))
-                .into_iter()
-                .collect()
+            if !is_native(stored) && (asked.is_none() || wants_stored) && takes {
+                return vec![form(stored_type, stored, FrameContent::Stored)];
+            }
+            compressed(asked, Some(named), form)
         }
-        _ => Vec::new(),
     }
+}
+
+/// The frame compressed anew: in the transfer syntax asked for, else in the default of its media type (table 8.7.3-2).
+fn compressed(
+    asked: Option<&str>,
+    named: Option<&str>,
+    form: impl Fn(&'static str, &str, FrameContent) -> FrameForm,
+) -> Vec<FrameForm> {
+    let of_type = match named {
+        Some("image/jpeg") => "1.2.840.10008.1.2.4.70",
+        Some("image/dicom-rle") => "1.2.840.10008.1.2.5",
+        Some("image/jls") => "1.2.840.10008.1.2.4.80",
+        Some("image/jp2") => "1.2.840.10008.1.2.4.90",
+        Some("image/jphc") => "1.2.840.10008.1.2.4.201",
+        Some("application/x-deflate") => "1.2.840.10008.1.2.8.1",
+        Some(_) => return Vec::new(),
+        None => "",
+    };
+    let wanted = asked.filter(|asked| *asked != "*").unwrap_or(of_type);
+    let kind = media_type(wanted);
+    if Form::encapsulated(wanted).is_none() || named.is_some_and(|named| !named.eq_ignore_ascii_case(kind)) {
+        return Vec::new();
+    }
+    TransferSyntaxUid::new(wanted)
+        .map(|uid| vec![form(kind, wanted, FrameContent::Compressed(uid))])
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -180,7 +215,7 @@ mod tests {
     fn check(accept: &str, stored: &str, expected: Option<(&str, FrameContent)>) {
         let accept = Accept::parse(accept).unwrap();
         let forms = frame_forms(&accept, stored, Parts::One);
-        let got = forms.first().map(|form| (form.content_type(), form.content));
+        let got = forms.first().map(|form| (form.content_type(), form.content.clone()));
         assert_eq!(got, expected.map(|(text, content)| (text.to_owned(), content)));
     }
 

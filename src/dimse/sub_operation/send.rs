@@ -168,6 +168,7 @@ async fn transmit(
 ) -> Result<u16, AssociationError> {
     let Ready {
         record,
+        sop_instance_uid,
         context_id,
         first,
         mut rest,
@@ -179,7 +180,7 @@ async fn transmit(
         message_id: Some(message_id),
         priority: Some(0),
         has_data_set: true,
-        sop_instance_uid: record.sop_instance_uid.as_str().to_owned(),
+        sop_instance_uid: sop_instance_uid.as_str().to_owned(),
         move_originator_ae_title: originator
             .map(|originator| originator.ae_title.clone())
             .unwrap_or_default(),

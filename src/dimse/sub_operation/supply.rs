@@ -16,6 +16,8 @@ pub(super) type Pieces = BoxStream<'static, Result<Bytes, RetrieveError>>;
 /// An instance whose first bytes are at hand.
 pub(super) struct Ready {
     pub(super) record: InstanceRecord,
+    /// Another than that of the record where pixels have lost something on the way.
+    pub(super) sop_instance_uid: SopInstanceUid,
     pub(super) context_id: u8,
     pub(super) first: Bytes,
     pub(super) rest: Pieces,
@@ -62,11 +64,13 @@ impl Supply {
         let Some((context_id, outgoing)) = open(&self.retrieve, &self.contexts, &record).await else {
             return Supplied::Unsendable(record.sop_instance_uid);
         };
+        let sop_instance_uid = outgoing.sop_instance_uid;
         let mut rest = outgoing.data_set;
         // Before anything is said: what cannot be read at all is a failure of its own, not of the association.
         match next_piece(&mut rest).await {
             Ok(first) => Supplied::Ready(Box::new(Ready {
                 record,
+                sop_instance_uid,
                 context_id,
                 first: first.unwrap_or_default(),
                 rest,
