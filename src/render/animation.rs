@@ -49,8 +49,8 @@ impl Render {
         let mut pictures: Vec<Picture> = Vec::new();
         let mut held = 0usize;
         for frame_index in frame_indices.into_iter().step_by(step.max(1)) {
-            let stored = self.stored(instance, frame_index, &description).await?;
             let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+            let stored = self.stored(instance, frame_index, &description).await?;
             let (inner, key) = (self.inner.clone(), identity(instance));
             let (description, data_set) = (description.clone(), data_set.clone());
             let picture = self

@@ -144,7 +144,7 @@ impl Pipeline {
                 cells.iter().map(|&cell| table[usize::from(cell)]).collect()
             }
             Samples::U16Le(cells) => {
-                let table = self.table(frame, grey);
+                let table = self.table(frame, &voi);
                 #[expect(clippy::indexing_slicing, reason = "65536 entries for the 65536 values of a word")]
                 cells
                     .as_chunks::<2>()
@@ -154,7 +154,7 @@ impl Pipeline {
                     .collect()
             }
             Samples::U16(cells) => {
-                let table = self.table(frame, grey);
+                let table = self.table(frame, &voi);
                 #[expect(clippy::indexing_slicing, reason = "65536 entries for the 65536 values of a word")]
                 cells.iter().map(|&cell| table[usize::from(cell)]).collect()
             }
@@ -163,7 +163,7 @@ impl Pipeline {
     }
 
     /// The grey of every 16-bit cell.
-    fn table(&self, frame: &Frame, grey: impl Fn(f64) -> u8) -> Box<[u8; 65_536]> {
+    fn table(&self, frame: &Frame, voi: &Voi) -> Box<[u8; 65_536]> {
         let mut table: Box<[u8; 65_536]> = vec![0u8; 65_536]
             .into_boxed_slice()
             .try_into()
@@ -172,18 +172,58 @@ impl Pipeline {
             // Bits above the sample mean nothing: the entries of the sample alone repeat.
             let distinct = 1usize << frame.bits_stored;
             let (first, rest) = table.split_at_mut(distinct);
-            for (cell, entry) in (0u32..).zip(first.iter_mut()) {
-                *entry = grey(frame.interpret(cell));
-            }
+            let (positive, negative) = first.split_at_mut(if frame.signed { distinct / 2 } else { distinct });
+            self.fill(positive, 0.0, voi);
+            self.fill(negative, -(negative.len() as f64), voi);
             for copy in rest.chunks_exact_mut(distinct) {
                 copy.copy_from_slice(first);
             }
         } else {
             for (cell, entry) in (0u32..).zip(table.iter_mut()) {
-                *entry = grey(frame.interpret(cell));
+                *entry = self.grey(voi, frame.interpret(cell));
             }
         }
         table
+    }
+
+    /// The greys of consecutive stored values from `first` on. Below and above a linear window nothing changes any more, and
+    /// nothing is worked out.
+    fn fill(&self, entries: &mut [u8], first: f64, voi: &Voi) {
+        let count = entries.len();
+        let (from, to) = match self.ramp(voi) {
+            Some((low, high)) => {
+                let from = ((low - first).floor() as usize).min(count);
+                (
+                    from,
+                    ((high - first).ceil() as usize).saturating_add(1).clamp(from, count),
+                )
+            }
+            None => (0, count),
+        };
+        let (below, rest) = entries.split_at_mut(from);
+        let (within, above) = rest.split_at_mut(to - from);
+        below.fill(self.grey(voi, first));
+        for (index, entry) in within.iter_mut().enumerate() {
+            *entry = self.grey(voi, first + (from + index) as f64);
+        }
+        above.fill(self.grey(voi, first + count.saturating_sub(1) as f64));
+    }
+
+    /// The stored values between which greys change, with a little more on both sides; `None` where that is not known.
+    fn ramp(&self, voi: &Voi) -> Option<(f64, f64)> {
+        let (low, high) = match voi {
+            Voi::Window(window) if window.function != Function::Sigmoid => (
+                window.center - window.width / 2.0 - 1.0,
+                window.center + window.width / 2.0 + 1.0,
+            ),
+            Voi::Range(low, high) => (*low, *high),
+            _ => return None,
+        };
+        let Modality::Rescale { slope, intercept } = self.modality else {
+            return None;
+        };
+        let (a, b) = ((low - intercept) / slope, (high - intercept) / slope);
+        (a.is_finite() && b.is_finite()).then(|| (a.min(b) - 1.0, a.max(b) + 1.0))
     }
 
     #[inline(always)]
@@ -342,6 +382,42 @@ mod tests {
             pipeline.apply(&frame(vec![0xF000, 0x0FFF, 0x1FFF], 12, false)),
             [0, 255, 255]
         );
+    }
+
+    #[test]
+    fn what_lies_beside_the_window_is_as_if_it_were_worked_out() {
+        let every: Vec<u16> = (0..=u16::MAX).collect();
+        for (slope, intercept, signed, bits) in [
+            (1.0, -1024.0, false, 16),
+            (-0.3, 20.0, true, 12),
+            (7.5, 0.0, true, 16),
+            (0.001, 4.0, false, 14),
+        ] {
+            for (center, width, function) in [
+                (40.0, 400.0, Function::Linear),
+                (-300.0, 1.0, Function::Linear),
+                (0.5, 0.25, Function::LinearExact),
+                (1e9, 10.0, Function::Linear),
+            ] {
+                let window = Window {
+                    center,
+                    width,
+                    function,
+                };
+                let pipeline = Pipeline {
+                    modality: Modality::Rescale { slope, intercept },
+                    voi: Voi::Window(window),
+                    presentation: None,
+                    polarity: Polarity::Inverse,
+                    padding: None,
+                };
+                let frame = frame(every.clone(), bits, signed);
+                let one_by_one: Vec<u8> = (0..every.len())
+                    .map(|index| pipeline.grey(&pipeline.voi, frame.value(index)))
+                    .collect();
+                assert!(pipeline.apply(&frame) == one_by_one, "{window:?} {slope} {signed}");
+            }
+        }
     }
 
     #[test]

@@ -110,11 +110,12 @@ impl Picture {
         }
     }
 
-    /// The part and size that a viewport wants; `aspect` is the height of a pixel over its width. Returns `None` for a
-    /// region that has no pixel of the picture.
+    /// The part and size that a viewport wants. `full`: width and height that the picture stands for, which are more than its
+    /// own where it was decoded smaller; `aspect`: the height of a pixel over its width. Returns `None` for a region that
+    /// has no pixel of the picture.
     #[must_use]
-    pub fn fit(self, viewport: &Viewport, aspect: f64, enlarge: Enlarge) -> Option<Self> {
-        let (width, height) = (self.width as f64, self.height as f64);
+    pub fn fit(self, viewport: &Viewport, full: (usize, usize), aspect: f64, enlarge: Enlarge) -> Option<Self> {
+        let (width, height) = (full.0 as f64, full.1 as f64);
         let (mut left, mut top, mut right, mut bottom) = (0.0, 0.0, width, height);
         let (mut flip_x, mut flip_y) = (false, false);
         if let Some(source) = viewport.source {
@@ -149,7 +150,12 @@ impl Picture {
         let mut picture = if whole && (to_width as usize, to_height as usize) == (self.width, self.height) {
             self
         } else {
-            self.resample((left, top, region_width, region_height), to_width, to_height)?
+            let (x, y) = (self.width as f64 / width, self.height as f64 / height);
+            self.resample(
+                (left * x, top * y, region_width * x, region_height * y),
+                to_width,
+                to_height,
+            )?
         };
         if flip_x {
             let channels = picture.channels.count();
@@ -215,7 +221,7 @@ mod tests {
     #[track_caller]
     fn check(source: Option<Source>, (width, height): (u32, u32), aspect: f64, expected: (usize, usize)) -> Picture {
         let fitted = picture()
-            .fit(&Viewport { width, height, source }, aspect, Enlarge::Yes)
+            .fit(&Viewport { width, height, source }, (4, 2), aspect, Enlarge::Yes)
             .unwrap();
         assert_eq!((fitted.width, fitted.height), expected);
         fitted
@@ -248,6 +254,7 @@ mod tests {
                     height: 2,
                     source: source(9.0, 2.0, 2.0)
                 },
+                (4, 2),
                 1.0,
                 Enlarge::Yes
             ),
@@ -264,6 +271,7 @@ mod tests {
                     height: 100,
                     source: None,
                 },
+                (4, 2),
                 1.0,
                 Enlarge::No,
             )

@@ -85,8 +85,9 @@ impl Render {
                 });
             }
         }
-        let stored = self.stored(instance, frame_index, &description).await?;
+        // Frames are read by those alone who may work on them: what waits holds no memory.
         let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+        let stored = self.stored(instance, frame_index, &description).await?;
         let inner = self.inner.clone();
         let key = identity(instance);
         self.inner

@@ -60,20 +60,20 @@ impl Render {
         media: Media,
     ) -> Result<Rendered, RenderError> {
         let data_set = self.data_set(instance).await?;
-        let frame = match &instance.pixel_data {
-            Some(pixel_data) => match PixelDescription::read(&data_set.elements(), pixel_data.tag) {
-                Ok(description) if Coding::of(instance.transfer_syntax_uid.as_str()) != Coding::Video => {
-                    let stored = self.stored(instance, frame_index, &description).await?;
-                    Some((stored, description))
-                }
-                _ => None,
-            },
+        let description = instance
+            .pixel_data
+            .as_ref()
+            .filter(|_| Coding::of(instance.transfer_syntax_uid.as_str()) != Coding::Video)
+            .and_then(|pixel_data| PixelDescription::read(&data_set.elements(), pixel_data.tag).ok());
+        let bytes = description
+            .as_ref()
+            .map_or(4 << 20, |description| working_bytes(description, &parameters));
+        // Frames are read by those alone who may work on them: what waits holds no memory.
+        let admission = self.inner.pool.admit(bytes).await?;
+        let frame = match description {
+            Some(description) => Some((self.stored(instance, frame_index, &description).await?, description)),
             None => None,
         };
-        let bytes = frame
-            .as_ref()
-            .map_or(4 << 20, |(_, description)| working_bytes(description, &parameters));
-        let admission = self.inner.pool.admit(bytes).await?;
         let (inner, key, sop_class) = (self.inner.clone(), identity(instance), instance.sop_class_uid.clone());
         self.inner
             .pool
@@ -96,7 +96,10 @@ impl Render {
                         });
                         let card = card::draw(&data_set, sop_class.as_str());
                         let fitted = match viewport {
-                            Some(viewport) => card.fit(&viewport, 1.0, Enlarge::No),
+                            Some(viewport) => {
+                                let full = (card.width, card.height);
+                                card.fit(&viewport, full, 1.0, Enlarge::No)
+                            }
                             None => Some(card),
                         };
                         (

@@ -123,9 +123,12 @@ pub fn with_pipeline(
         overlay::draw(&mut picture, &elements, frame, frame_index);
     }
     if let Some(viewport) = &parameters.viewport {
+        let side = |tag, own: u32| elements.unsigned(tag).map_or(own, |side| side.max(own)) as usize;
+        let full = (side(0x0028_0011, frame.columns), side(0x0028_0010, frame.rows));
         picture = picture
             .fit(
                 viewport,
+                full,
                 presentation::pixel_aspect(&elements, frame_index),
                 parameters.enlarge,
             )

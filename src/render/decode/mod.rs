@@ -217,7 +217,8 @@ pub enum Reduction {
     /// Every sample.
     #[default]
     None,
-    /// A codec that keeps smaller sizes may give one that is no smaller than so many columns and rows.
+    /// A frame no smaller than so many columns and rows may be given, where a codec keeps smaller sizes or pixels can be left
+    /// out.
     AtLeast {
         /// Columns.
         columns: u32,
@@ -241,7 +242,7 @@ pub fn decode(
 ) -> Result<Frame, DecodeError> {
     description.check()?;
     let work = || match Coding::of(transfer_syntax_uid) {
-        Coding::Native => native::decode(frame, description),
+        Coding::Native => native::decode_reduced(frame, description, reduction),
         Coding::Rle => rle::decode(frame, description),
         Coding::Jpeg => jpeg::decode(frame, description),
         Coding::JpegLs => jpeg_ls::decode(frame, description),

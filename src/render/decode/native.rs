@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{DecodeError, Frame, Samples, bits};
+use super::{DecodeError, Frame, Reduction, Samples, bits};
 use crate::render::pixel_description::{Photometric, PixelDescription, Planes, Representation};
 
 /// Decodes a native frame in little endian byte order that starts at a byte.
@@ -77,6 +77,59 @@ pub fn decode(frame: &Bytes, description: &PixelDescription) -> Result<Frame, De
         decoded.samples = interleave(decoded.samples, description.samples_per_pixel as usize);
     }
     Ok(decoded)
+}
+
+/// Samples of the picture that go into one of the smaller frame's neighbourhood, in each direction: enough of them to be
+/// averaged once more when the frame is scaled to its size.
+const SAMPLES_A_SIDE: u32 = 3;
+
+/// Decodes a frame, or every so many rows and columns of it where `reduction` leaves that much room.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_reduced(
+    frame: &Bytes,
+    description: &PixelDescription,
+    reduction: Reduction,
+) -> Result<Frame, DecodeError> {
+    let step = match reduction {
+        Reduction::AtLeast { columns, rows } => {
+            (description.columns / columns.max(1)).min(description.rows / rows.max(1)) / SAMPLES_A_SIDE
+        }
+        Reduction::None => 1,
+    };
+    let width = match (description.bits_allocated, description.representation) {
+        (_, Representation::Float) => 0,
+        (8, _) if !description.photometric.is_subsampled() => 1,
+        (16, _) if description.samples_per_pixel == 1 => 2,
+        _ => 0,
+    };
+    let is_planar = description.samples_per_pixel > 1 && description.planes == Planes::Separate;
+    if step < 2 || width == 0 || is_planar {
+        return decode(frame, description);
+    }
+    let pixel = width * description.samples_per_pixel as usize;
+    let bytes = complete(frame, description.sample_count()?, width, description)?;
+    let (columns, rows) = (description.columns.div_ceil(step), description.rows.div_ceil(step));
+    let mut kept = Vec::with_capacity(columns as usize * rows as usize * pixel);
+    for row in bytes
+        .chunks_exact(description.columns as usize * pixel)
+        .step_by(step as usize)
+    {
+        match pixel {
+            1 => kept.extend(row.iter().step_by(step as usize)),
+            2 => kept.extend(row.as_chunks::<2>().0.iter().step_by(step as usize).flatten()),
+            _ => kept.extend(row.chunks_exact(pixel).step_by(step as usize).flatten()),
+        }
+    }
+    decode(
+        &kept.into(),
+        &PixelDescription {
+            rows,
+            columns,
+            ..description.clone()
+        },
+    )
 }
 
 /// The bytes of `count` cells of `width` bytes; completed with zeros when less than a row is missing.
@@ -177,4 +230,37 @@ fn weave<T: Copy + Default>(planes: &[T], samples_per_pixel: usize) -> Vec<T> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_out_what_a_small_picture_has_no_room_for() {
+        let description = PixelDescription {
+            rows: 60,
+            columns: 41,
+            samples_per_pixel: 1,
+            bits_allocated: 16,
+            bits_stored: 12,
+            high_bit: 11,
+            representation: Representation::Unsigned,
+            photometric: Photometric::Monochrome2,
+            planes: Planes::Interleaved,
+        };
+        let cells: Vec<u8> = (0..60u16 * 41).flat_map(u16::to_le_bytes).collect();
+        let cells = Bytes::from(cells);
+        let small = Reduction::AtLeast { columns: 6, rows: 9 };
+        let frame = decode_reduced(&cells, &description, small).unwrap();
+        assert_eq!((frame.columns, frame.rows), (21, 30));
+        assert_eq!((frame.value(0), frame.value(1), frame.value(21)), (0.0, 2.0, 82.0));
+        let large = Reduction::AtLeast { columns: 20, rows: 30 };
+        let frame = decode_reduced(&cells, &description, large).unwrap();
+        assert_eq!((frame.columns, frame.rows), (41, 60));
+        assert_eq!(
+            decode_reduced(&cells.slice(..99), &description, small),
+            Err(DecodeError::Truncated)
+        );
+    }
 }
