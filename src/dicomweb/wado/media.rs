@@ -252,18 +252,40 @@ mod tests {
         check("*/*; transfer-syntax=*", J2K, Some((image, FrameContent::Stored)));
     }
 
+    #[track_caller]
+    fn check_compressed(accept: &str, stored: &str, media_type: &str, transfer_syntax: &str) {
+        let uid = TransferSyntaxUid::new(transfer_syntax).unwrap();
+        let content_type = format!("{media_type}; transfer-syntax={transfer_syntax}");
+        check(accept, stored, Some((&content_type, FrameContent::Compressed(uid))));
+    }
+
     #[test]
-    fn what_is_not_stored_and_cannot_be_decoded_to_is_not_offered() {
-        check("image/jls", J2K, None);
-        check("image/jp2", "1.2.840.10008.1.2.1", None);
-        check("image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.70", JPEG, None);
+    fn what_is_not_stored_is_compressed_anew() {
+        const NATIVE: &str = "1.2.840.10008.1.2.1";
+        check_compressed("image/jls", J2K, "image/jls", "1.2.840.10008.1.2.4.80");
+        check_compressed("image/jp2", NATIVE, "image/jp2", J2K);
+        check_compressed("image/jpeg", NATIVE, "image/jpeg", "1.2.840.10008.1.2.4.70");
+        let asked = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202";
+        check_compressed(asked, NATIVE, "image/jphc", "1.2.840.10008.1.2.4.202");
+        let asked = "*/*; transfer-syntax=1.2.840.10008.1.2.5";
+        check_compressed(asked, NATIVE, "image/dicom-rle", "1.2.840.10008.1.2.5");
+        let asked = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.70";
+        check_compressed(asked, JPEG, "image/jpeg", "1.2.840.10008.1.2.4.70");
+    }
+
+    #[test]
+    fn what_nothing_here_writes_is_not_offered() {
+        check("image/jxl", J2K, None);
+        check("image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.51", J2K, None);
+        check("image/jp2; transfer-syntax=1.2.840.10008.1.2.4.80", JPEG, None);
+        check("video/mp4", J2K, None);
         check("text/plain", J2K, None);
     }
 
     #[test]
     fn falls_through_to_what_can_be_given() {
         check(
-            "multipart/related; type=\"image/jls\", multipart/related; type=\"application/octet-stream\"; q=0.5",
+            "multipart/related; type=\"image/jxl\", multipart/related; type=\"application/octet-stream\"; q=0.5",
             J2K,
             Some((
                 "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
