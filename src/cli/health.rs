@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use filmroom_storage::store::Store;
+use filmroom_storage::store::{ScrubState, Store};
 use tokio_util::sync::CancellationToken;
 
 struct Watched {
@@ -132,6 +132,16 @@ fn text(watched: &Watched) -> String {
             store.settling_failures,
         ),
         (
+            "index_recoveries",
+            "Times that the index was taken up again after it could not be written.",
+            store.index_recoveries,
+        ),
+        (
+            "objects_repaired",
+            "Objects repaired from the replica.",
+            store.objects_repaired,
+        ),
+        (
             "segments_trimmed",
             "Segments of the intake log that were trimmed.",
             store.segments_trimmed,
@@ -154,6 +164,19 @@ fn text(watched: &Watched) -> String {
         "Instances that wait to be settled.",
         waiting,
     );
+    gauge(
+        &mut text,
+        "filmroom_index_failing",
+        "1 while the index cannot be written and nothing is taken in.",
+        f64::from(u8::from(store.is_index_failing)),
+    );
+    gauge(
+        &mut text,
+        "filmroom_replica_behind_objects",
+        "Objects that the replica has missed so far.",
+        store.replica_behind as f64,
+    );
+    scrub(&mut text, &watched.store.scrub_state());
     let started = watched.started.as_secs_f64();
     gauge(
         &mut text,
@@ -177,6 +200,39 @@ fn text(watched: &Watched) -> String {
         );
     }
     text
+}
+
+fn scrub(text: &mut String, state: &ScrubState) {
+    let seconds = |time: Option<time::OffsetDateTime>| time.map_or(0.0, |time| time.unix_timestamp() as f64);
+    for (name, help, value) in [
+        (
+            "last_began_timestamp_seconds",
+            "When the last whole pass of the scrub began, in seconds since 1970; what is older was verified since. 0: none yet.",
+            seconds(state.last_began_at),
+        ),
+        (
+            "last_ended_timestamp_seconds",
+            "When it ended.",
+            seconds(state.last_ended_at),
+        ),
+        (
+            "last_problems",
+            "Problems that it found.",
+            state.last_report.problems_found as f64,
+        ),
+        (
+            "pass_read_bytes",
+            "Bytes that the pass under way has read.",
+            state.report.bytes as f64,
+        ),
+        (
+            "pass_problems",
+            "Problems that the pass under way has found.",
+            state.report.problems_found as f64,
+        ),
+    ] {
+        gauge(text, &format!("filmroom_scrub_{name}"), help, value);
+    }
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: f64) {

@@ -14,6 +14,7 @@ mod runtime;
 mod serve;
 mod server;
 mod settings_flags;
+mod verify;
 
 use std::{io::Write, process::ExitCode};
 
@@ -54,6 +55,8 @@ enum Command {
     Send(peer::Send),
     /// Make the index anew from packs and intake, while no server runs
     Rebuild(rebuild::Rebuild),
+    /// Read everything that is stored and compare it with what is known of it, while no server runs
+    Verify(verify::Verify),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -93,6 +96,7 @@ impl CommandLine {
             Command::Get(get) => get.run(&self.settings),
             Command::Send(send) => send.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
+            Command::Verify(verify) => verify.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use filmroom_storage::store::Store;
+use filmroom_storage::store::{ScrubOptions, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,12 @@ impl Server {
             query: QueryRoom::new(store.clone()),
             retrieve: Retrieve::new(store.clone()),
         };
+        if !config.scrub.every.is_zero() {
+            store.start_scrub(ScrubOptions {
+                every: config.scrub.every,
+                bytes_per_second: config.scrub.rate.0,
+            });
+        }
         let shutdown = CancellationToken::new();
         let router = router(config, &rooms, &store, &shutdown);
         let doors = (

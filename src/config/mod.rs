@@ -15,5 +15,5 @@ mod value;
 pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use section::{Section, Setting};
-pub use settings::{Access, Config, Data, Dicom, Http, Log, Run, Storage};
+pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
 pub use value::{Given, LogFilter, LogFormat, Secret, Size, Value, WebOrigin};

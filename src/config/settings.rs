@@ -254,6 +254,30 @@ section! {
 }
 
 section! {
+    /// The second store.
+    Replica "replica" {
+        folder: PathBuf = PathBuf::new(),
+            unit "",
+            about "A folder, best on another disk or machine, that every object is put into as well; damaged ones are repaired from it. Empty: none.",
+            why "Only whoever runs the archive knows of a second disk. A copy that is missed while it is away is caught up with.";
+    }
+}
+
+section! {
+    /// Verification beside everything else.
+    Scrub "scrub" {
+        every: Duration = Duration::from_secs(30 * 86_400), range Duration::ZERO => Duration::from_secs(366 * 86_400),
+            unit "",
+            about "Everything that is stored is read and compared with its SHA-256 this often; 0: never.",
+            why "Disks lose bits silently: what is found within a month can mostly be repaired from a copy.";
+        rate: Size = Size::mib(16), range Size::kib(64) => Size::mib(65_536),
+            unit "bytes a second",
+            about "It reads no faster than this.",
+            why "A tenth of what one disk reads: nobody notices, and 40 TB are read in a month.";
+    }
+}
+
+section! {
     /// How the process runs.
     Run "run" {
         worker_threads: u32 = 0, range 0 => 1024,
@@ -331,6 +355,8 @@ tree! {
     dicom: Dicom "dicom",
     http: Http "http",
     storage: Storage "storage",
+    replica: Replica "replica",
+    scrub: Scrub "scrub",
     run: Run "run",
     log: Log "log",
 }

@@ -241,8 +241,13 @@ impl From<IngestError> for Problem {
             IngestError::CannotUnderstand(_)
             | IngestError::Mismatch(_)
             | IngestError::InvalidUid(_)
-            | IngestError::SopClass(_) => Self::conflict(error.to_string()),
+            | IngestError::SopClass(_)
+            | IngestError::Destroyed(_) => Self::conflict(error.to_string()),
             IngestError::OutOfResources(_) => Self::unavailable(error.to_string()),
+            IngestError::OutOfStorage(what) => {
+                tracing::error!(error = what, "an instance could not be stored");
+                Self::out_of_space("the archive cannot store at the moment: store again later")
+            }
             IngestError::Failed(what) => Self::internal(what),
         }
     }
@@ -256,7 +261,8 @@ pub fn failure_reason(error: &IngestError) -> u16 {
         IngestError::Mismatch(_) => 0xA900,
         IngestError::InvalidUid(_) => 0x0117,
         IngestError::SopClass(_) => 0x0122,
-        IngestError::OutOfResources(_) => 0xA700,
+        IngestError::Destroyed(_) => 0x0124,
+        IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => 0xA700,
         IngestError::Failed(_) => 0x0110,
     }
 }

@@ -265,10 +265,8 @@ fn answer(asked: Asked, outcomes: Outcomes, broken: Option<MultipartError>) -> R
     if outcomes.is_empty() {
         return Err(Problem::bad_request("the body holds no instance"));
     }
-    if outcomes.stored() == 0 && outcomes.is_out_of_resources() {
-        return Err(Problem::unavailable(
-            "the archive takes no instances at the moment: store again later",
-        ));
+    if let Some(problem) = outcomes.refusal() {
+        return Err(problem);
     }
     Ok(outcomes
         .respond(&asked.base, asked.study.as_ref(), asked.form)

@@ -23,6 +23,8 @@ impl Status {
     pub const MISSING_ATTRIBUTE: Self = Self(0x0120);
     /// SOP class not supported.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// Refused: not authorized. The instance was destroyed by a decision.
+    pub const NOT_AUTHORIZED: Self = Self(0x0124);
     /// No such action type.
     pub const NO_SUCH_ACTION: Self = Self(0x0123);
     /// Unrecognized operation.
@@ -76,7 +78,8 @@ impl From<&IngestError> for Status {
             IngestError::Mismatch(_) => Self::DOES_NOT_MATCH,
             IngestError::InvalidUid(_) => Self::INVALID_SOP_INSTANCE_UID,
             IngestError::SopClass(_) => Self::SOP_CLASS_NOT_SUPPORTED,
-            IngestError::OutOfResources(_) => Self::OUT_OF_RESOURCES,
+            IngestError::Destroyed(_) => Self::NOT_AUTHORIZED,
+            IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => Self::OUT_OF_RESOURCES,
             IngestError::Failed(_) => Self::PROCESSING_FAILURE,
         }
     }

@@ -42,9 +42,15 @@ pub enum IngestError {
     /// The SOP class is none that this archive takes: 0122H.
     #[error("SOP class {0} is not supported")]
     SopClass(String),
-    /// No room, or the store is stopping: A700H.
+    /// Busy or stopping: A700H, 503.
     #[error("out of resources: {0}")]
     OutOfResources(String),
+    /// The instance was destroyed by a decision and does not come back: 0124H.
+    #[error("{0}")]
+    Destroyed(String),
+    /// The disk is full or cannot be written: A700H, 507.
+    #[error("the archive cannot store at the moment: {0}")]
+    OutOfStorage(String),
     /// Anything else that is not the sender's fault: 0110H.
     #[error("processing failure: {0}")]
     Failed(String),
@@ -122,7 +128,11 @@ impl Ingest {
 impl From<StoreError> for IngestError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::OutOfSpace(_) | StoreError::Unavailable(_) => Self::OutOfResources(error.to_string()),
+            StoreError::Destroyed(_) => Self::Destroyed(error.to_string()),
+            StoreError::Unavailable(_) => Self::OutOfResources(error.to_string()),
+            StoreError::OutOfSpace(_) | StoreError::Io(_) | StoreError::Index(_) | StoreError::Objects(_) => {
+                Self::OutOfStorage(error.to_string())
+            }
             other => Self::Failed(other.to_string()),
         }
     }

@@ -31,10 +31,18 @@ pub struct Metrics {
     pub segments_trimmed: u64,
     /// Series whose small packs were merged into one.
     pub merges: u64,
+    /// Objects repaired from the replica.
+    pub objects_repaired: u64,
+    /// Times that the index was taken up again after it could not be written.
+    pub index_recoveries: u64,
+    /// The index cannot be written: nothing is taken in.
+    pub is_index_failing: bool,
     /// Bytes of instances on their way in that are in memory now.
     pub intake_memory_bytes: u64,
     /// Instances that wait to be settled now.
     pub instances_waiting: u64,
+    /// Objects that the replica has missed so far.
+    pub replica_behind: u64,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +60,8 @@ pub(crate) struct Counters {
     segments_trimmed: AtomicU64,
     merges: AtomicU64,
     index_failed: AtomicBool,
+    index_recoveries: AtomicU64,
+    objects_repaired: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, count: u64) {
@@ -98,16 +108,25 @@ impl Counters {
         add(&self.merges, 1);
     }
 
-    /// After this nothing is taken in until the store is opened anew.
+    /// After this nothing is taken in until the index is taken up again.
     pub(crate) fn index_failed(&self) {
         self.index_failed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn repaired(&self) {
+        add(&self.objects_repaired, 1);
+    }
+
+    pub(crate) fn index_recovered(&self) {
+        self.index_failed.store(false, Ordering::Relaxed);
+        add(&self.index_recoveries, 1);
     }
 
     pub(crate) fn has_index_failed(&self) -> bool {
         self.index_failed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn snapshot(&self, intake_memory_bytes: u64, instances_waiting: u64) -> Metrics {
+    pub(crate) fn snapshot(&self, intake_memory_bytes: u64, instances_waiting: u64, replica_behind: u64) -> Metrics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Metrics {
             instances_stored: read(&self.instances_stored),
@@ -122,8 +141,12 @@ impl Counters {
             settling_failures: read(&self.settling_failures),
             segments_trimmed: read(&self.segments_trimmed),
             merges: read(&self.merges),
+            objects_repaired: read(&self.objects_repaired),
+            index_recoveries: read(&self.index_recoveries),
+            is_index_failing: self.has_index_failed(),
             intake_memory_bytes,
             instances_waiting,
+            replica_behind,
         }
     }
 }

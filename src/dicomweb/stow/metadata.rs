@@ -105,7 +105,7 @@ impl Described {
                 self.parts.entry(name).or_default().push(part);
             }
             Err(error) => {
-                let error = IngestError::OutOfResources(format!("a bulk part cannot be kept meanwhile: {error}"));
+                let error = IngestError::OutOfStorage(format!("a bulk part cannot be kept meanwhile: {error}"));
                 let named = Named::default();
                 taking.refuse(Refused { named, error });
             }

@@ -11,7 +11,7 @@ use crate::{
     dataset::{self, Builder},
     dicomweb::{
         base_url::BaseUrl,
-        error::{KEPT_APART, failure_reason, store_status},
+        error::{KEPT_APART, Problem, failure_reason, store_status},
         wado::resource::instance_url,
     },
     ingest::{IngestError, Outcome, Receipt},
@@ -54,8 +54,10 @@ struct Lost {
 pub(super) struct Outcomes {
     safe: Vec<Safe>,
     lost: Vec<Lost>,
-    /// None of those lost was lost for another reason than want of room or time.
+    /// One was lost for another reason than want of room or time.
     lost_otherwise: bool,
+    /// One was lost because the disk is full or fails.
+    lost_for_room: bool,
 }
 
 impl Outcomes {
@@ -75,7 +77,11 @@ impl Outcomes {
 
     pub(super) fn failed(&mut self, named: &Named, error: &IngestError) {
         tracing::warn!(%error, sop_instance_uid = named.sop_instance_uid, "an instance was not stored");
-        self.lost_otherwise |= !matches!(error, IngestError::OutOfResources(_));
+        match error {
+            IngestError::OutOfStorage(_) => self.lost_for_room = true,
+            IngestError::OutOfResources(_) => {}
+            _ => self.lost_otherwise = true,
+        }
         self.lost.push(Lost {
             named: named.clone(),
             reason: failure_reason(error),
@@ -100,9 +106,15 @@ impl Outcomes {
         self.safe.is_empty() && self.lost.is_empty()
     }
 
-    /// True when want of resources is the only reason why anything was lost.
-    pub(super) fn is_out_of_resources(&self) -> bool {
-        !self.lost.is_empty() && !self.lost_otherwise
+    /// Why the request is to be refused as a whole: nothing was stored, for want of room or time and nothing else.
+    pub(super) fn refusal(&self) -> Option<Problem> {
+        if !self.safe.is_empty() || self.lost.is_empty() || self.lost_otherwise {
+            return None;
+        }
+        Some(match self.lost_for_room {
+            true => Problem::out_of_space("the archive cannot store at the moment: store again later"),
+            false => Problem::unavailable("the archive takes no instances at the moment: store again later"),
+        })
     }
 
     fn status(&self) -> StatusCode {

@@ -28,6 +28,7 @@ pub struct Catalog {
     pub(super) engine: Arc<dyn Engine>,
     interned: RwLock<Interned>,
     series_uids: RwLock<HashMap<SeriesId, (StudyInstanceUid, SeriesInstanceUid)>>,
+    pub(super) marks: super::marks::Marks,
 }
 
 /// A row of an instance.
@@ -78,10 +79,23 @@ impl Catalog {
             engine,
             interned: RwLock::default(),
             series_uids: RwLock::default(),
+            marks: super::marks::Marks::default(),
         };
         catalog.state()?;
+        catalog.reload_marks()?;
         catalog.reload_interned()?;
         Ok(catalog)
+    }
+
+    /// Forgets what is kept at hand, after the engine was taken up again.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the engine does not read.
+    pub fn reload(&self) -> Result<(), IndexError> {
+        self.series_uids.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.state()?;
+        self.reload_marks()?;
+        self.reload_interned()
     }
 
     pub(super) fn reload_interned(&self) -> Result<(), IndexError> {

@@ -16,6 +16,8 @@
 //! | `i` | series number, instance number, SOP Instance UID | an instance |
 //! | `o` | SOP Instance UID | series and instance number |
 //! | `t` | series number, pack number | a pack |
+//! | `b` | SOP Instance UID | why the bytes of an instance are not served |
+//! | `z` | SOP Instance UID | number of the decision that destroyed an instance |
 
 /// A study in keys.
 pub(crate) type StudyId = u32;
@@ -38,6 +40,8 @@ pub(crate) const SERIES_BY_UID: u8 = b'x';
 pub(crate) const INSTANCE: u8 = b'i';
 pub(crate) const SOP_INSTANCE: u8 = b'o';
 pub(crate) const PACK: u8 = b't';
+pub(crate) const DAMAGED: u8 = b'b';
+pub(crate) const TOMBSTONE: u8 = b'z';
 
 /// Secondary keys hold at most this much of a text: a longer one is matched by its beginning.
 const TEXT_MAX_BYTES: usize = 256;

@@ -6,9 +6,11 @@
 
 mod catalog;
 pub(crate) mod codec;
+mod destroy;
 pub mod engine;
 mod instance_row;
 mod keys;
+mod marks;
 #[cfg(test)]
 mod model_test;
 mod read;
@@ -17,6 +19,7 @@ mod write;
 
 pub use self::{
     catalog::{Catalog, InstancePlace},
+    destroy::{Destruction, Heir},
     rows::{PackRow, Position},
     write::{Addition, CatalogWriter, Settled},
 };

@@ -74,8 +74,8 @@ struct SeriesAtHand {
 
 /// The one writer: every call is one atomic batch.
 pub struct CatalogWriter {
-    catalog: Arc<Catalog>,
-    state: State,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) state: State,
     studies: HashMap<StudyInstanceUid, StudyAtHand>,
     series: HashMap<(StudyInstanceUid, SeriesInstanceUid), SeriesAtHand>,
 }
@@ -399,14 +399,14 @@ impl CatalogWriter {
         Ok(left_alone)
     }
 
-    fn apply(&mut self, mut batch: Batch) -> Result<(), IndexError> {
+    pub(super) fn apply(&mut self, mut batch: Batch) -> Result<(), IndexError> {
         self.state.generation += 1;
         batch.put(keys::STATE.to_vec(), self.state.encode());
         self.catalog.engine.apply(batch)
     }
 
     /// Drops what is at hand, after a batch that may not have been written.
-    fn forget(&mut self) -> Result<(), IndexError> {
+    pub(super) fn forget(&mut self) -> Result<(), IndexError> {
         self.studies.clear();
         self.series.clear();
         self.catalog.reload_interned()?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
 use tokio::sync::oneshot;
 
 use super::{
-    Shelf, Waiting, WaitingEntry,
+    Shelf, Turnstile, Waiting, WaitingEntry,
     committer::{InFlight, Pending},
 };
 use crate::{
@@ -40,25 +40,29 @@ pub(super) struct Applier {
     pub(super) waiting: Arc<Mutex<Waiting>>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) counters: Arc<Counters>,
+    pub(super) turnstile: Arc<Turnstile>,
 }
 
 impl Applier {
     pub(super) fn run(self) {
         while let Ok(mut batch) = self.batches.recv() {
+            let mut batches = 1;
             while batch.instances.len() < APPLY_MAX_INSTANCES
                 && let Ok(next) = self.batches.try_recv()
             {
                 batch.instances.extend(next.instances);
                 batch.end = next.end;
+                batches += 1;
             }
             self.apply(batch);
+            self.turnstile.done(batches);
         }
     }
 
     fn apply(&self, batch: Batch) {
         if self.counters.has_index_failed() {
             // Applying a later batch would move the checkpoint past the one that failed.
-            return self.refuse(batch, "the index could not be written; see to the disk and restart");
+            return self.refuse(batch);
         }
         let mut additions = Vec::with_capacity(batch.instances.len());
         let mut others = Vec::with_capacity(batch.instances.len());
@@ -100,29 +104,36 @@ impl Applier {
             }
             Err(error) => {
                 self.counters.index_failed();
-                // The bytes are in the log and will be indexed when the store opens next; until then nobody is told success.
+                // The bytes are in the log and will be indexed when the index is taken up again; until then nobody is told
+                // success.
                 tracing::error!(%error, instances = additions.len(), "the index could not be written");
-                let message = format!("the index could not be written ({error}); see to the disk and restart");
                 for (addition, (_, reply)) in additions.into_iter().zip(others) {
-                    self.refuse_one(&addition.description.sop_instance_uid, reply, &message);
+                    self.refuse_one(&addition.description.sop_instance_uid, reply);
                 }
             }
         }
     }
 
-    fn refuse(&self, batch: Batch, message: &str) {
+    fn refuse(&self, batch: Batch) {
         for instance in batch.instances {
-            self.refuse_one(&instance.addition.description.sop_instance_uid, instance.reply, message);
+            self.refuse_one(&instance.addition.description.sop_instance_uid, instance.reply);
         }
     }
 
-    fn refuse_one(&self, sop: &SopInstanceUid, reply: oneshot::Sender<Result<Committed, StoreError>>, message: &str) {
+    fn refuse_one(&self, sop: &SopInstanceUid, reply: oneshot::Sender<Result<Committed, StoreError>>) {
         self.counters.failed(1);
         for follower in land(&self.in_flight, sop) {
-            follower.answer(Err(StoreError::Unavailable(message.to_owned())));
+            follower.answer(Err(index_failed()));
         }
-        let _ = reply.send(Err(StoreError::Unavailable(message.to_owned())));
+        let _ = reply.send(Err(index_failed()));
     }
+}
+
+/// What is said while the index cannot be written.
+pub(crate) fn index_failed() -> StoreError {
+    StoreError::Io(std::io::Error::other(
+        "the index cannot be written; it is taken up again as soon as the disk lets it",
+    ))
 }
 
 /// Takes an instance out of flight; returns those that waited for it.

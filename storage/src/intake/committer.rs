@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Shelf, Waiting,
+    Shelf, Turnstile, Waiting,
     applier::{self, Applier, Batch, Indexed},
     entry::Entry,
     incoming::{Body, Sealed, from_io},
@@ -92,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) space: Arc<Space>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) turnstile: Arc<Turnstile>,
 }
 
 /// Starts both threads. They end, with all work done, when every sender is gone.
@@ -106,6 +107,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, Vec<JoinHa
         waiting: Arc::clone(&parts.waiting),
         shelf: parts.shelf,
         counters: Arc::clone(&parts.counters),
+        turnstile: Arc::clone(&parts.turnstile),
     };
     let committer = Committer {
         orders: receiver,
@@ -116,6 +118,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, Vec<JoinHa
         waiting: parts.waiting,
         space: parts.space,
         counters: parts.counters,
+        turnstile: parts.turnstile,
     };
     let applier = Builder::new().name("index".into()).spawn(move || applier.run())?;
     let committer = Builder::new().name("committer".into()).spawn(move || committer.run())?;
@@ -131,6 +134,7 @@ struct Committer {
     waiting: Arc<Mutex<Waiting>>,
     space: Arc<Space>,
     counters: Arc<Counters>,
+    turnstile: Arc<Turnstile>,
 }
 
 impl Committer {
@@ -169,6 +173,9 @@ impl Committer {
                 continue;
             }
             match self.catalog.instance(sop) {
+                Ok(None) if let Ok(Some(decision)) = self.catalog.tombstone(sop) => {
+                    pending.answer(Err(StoreError::Destroyed(decision)));
+                }
                 Ok(None) => {
                     in_flight.insert(sop.clone(), Vec::new());
                     admitted.push(pending);
@@ -184,6 +191,8 @@ impl Committer {
     }
 
     fn commit(&mut self, batch: Vec<Pending>) {
+        let turnstile = Arc::clone(&self.turnstile);
+        let turn = turnstile.enter();
         let received_at = OffsetDateTime::now_utc();
         match self.write(&batch, received_at) {
             Ok((places, end)) => {
@@ -198,6 +207,7 @@ impl Committer {
                     .into_iter()
                     .zip(places)
                     .map(|(pending, place)| indexed(pending, place, received_at));
+                turn.hand_on();
                 // The applier lives as long as this thread; were it gone, nobody would be told success.
                 let _ = self.batches.send(Batch {
                     instances: indexed.collect(),
@@ -222,6 +232,9 @@ impl Committer {
         batch: &[Pending],
         received_at: OffsetDateTime,
     ) -> Result<(Vec<super::log::Written>, crate::index::Position), StoreError> {
+        if self.counters.has_index_failed() {
+            return Err(applier::index_failed());
+        }
         let in_log = |pending: &&Pending| !pending.sealed.is_staged();
         self.space
             .check(batch.iter().filter(in_log).map(|pending| pending.sealed.length()).sum())?;

@@ -210,6 +210,7 @@ async fn life(
         catalog: &index.catalog,
         writer: &mut index.writer,
         describer: describer.as_ref(),
+        when: super::recover::When::Opening,
     };
     let recovered = recovery.run().unwrap();
     for (uid, sample) in known {
@@ -249,6 +250,7 @@ async fn life(
         shelf: Arc::new(Shelf::default()),
         space,
         counters: Arc::new(Counters::default()),
+        turnstile: Arc::default(),
     };
     let (orders, threads) = super::start(parts).unwrap();
     let mut answers = Vec::new();
@@ -283,7 +285,7 @@ async fn life(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
     #[test]
     fn nothing_acknowledged_is_lost_with_the_power(
         lives in proptest::collection::vec((1..12_u32, proptest::collection::vec(proptest::bool::weighted(0.15), 0..12)), 1..5),

@@ -130,6 +130,10 @@ impl Log {
     }
 
     fn current(&mut self) -> io::Result<&mut Current> {
+        let is_closed = |current: &Current| self.segments.is_closed(current.segment.number);
+        if self.current.as_ref().is_some_and(is_closed) {
+            self.current = None;
+        }
         if self.current.is_none() {
             let number = self.next_number;
             // A number that failed is not tried again: what lies there is looked at when the store opens next.

@@ -15,12 +15,15 @@ mod segments;
 mod shelf;
 pub(crate) mod space;
 pub(crate) mod staged;
+mod turnstile;
 mod waiting;
 
 pub(crate) use self::{
+    applier::index_failed,
     committer::{Order, Parts, Pending, start},
     log::Log,
     segments::{Retired, Segments},
     shelf::Shelf,
+    turnstile::Turnstile,
     waiting::{SeriesKey, Waiting, WaitingEntry},
 };

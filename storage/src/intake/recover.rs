@@ -29,6 +29,16 @@ pub(crate) struct Recovery<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) writer: &'a mut CatalogWriter,
     pub(crate) describer: &'a dyn Describer,
+    pub(crate) when: When,
+}
+
+/// When the log is walked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nobody has begun to send.
+    Opening,
+    /// Senders have staged files under way, which nothing knows yet.
+    Running,
 }
 
 /// What was found.
@@ -100,7 +110,7 @@ impl Recovery<'_> {
         self.catalog.flush()?;
         for number in StagedFolder::list(self.staged_folder)? {
             recovered.next_staged = recovered.next_staged.max(number + 1);
-            if !needed_staged.contains(&number) {
+            if self.when == When::Opening && !needed_staged.contains(&number) {
                 tracing::info!(file = number, "removes a staged file that nothing needs");
                 std::fs::remove_file(staged_path(self.staged_folder, number))?;
             }
@@ -185,6 +195,10 @@ impl Recovery<'_> {
             recovered.next_staged = recovered.next_staged.max(file + 1);
         }
         if batch.uids.contains(&found.entry.sop_instance) {
+            return Ok(());
+        }
+        if self.catalog.tombstone(&found.entry.sop_instance)?.is_some() {
+            // It goes with its segment.
             return Ok(());
         }
         if let Some(record) = self.catalog.instance(&found.entry.sop_instance)? {

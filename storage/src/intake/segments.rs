@@ -52,9 +52,31 @@ impl Segments {
             .remove(&number);
     }
 
+    /// Puts the segments of another walk through the log in place of these.
+    pub(crate) fn replace(&self, others: &Self) {
+        let others = std::mem::take(&mut *others.by_number.write().unwrap_or_else(PoisonError::into_inner));
+        *self.by_number.write().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
     /// Segments below `number` are written no more.
     pub(crate) fn set_open(&self, number: u64) {
         self.open.store(number, Ordering::Release);
+    }
+
+    /// All that there are are written no more: the next entry begins a new one. Nothing may be under way.
+    pub(crate) fn close_open(&self) {
+        let last = self.numbers().last().copied().unwrap_or_default();
+        self.open.fetch_max(last + 1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_closed(&self, number: u64) -> bool {
+        number < self.open.load(Ordering::Acquire)
+    }
+
+    /// Numbers of all segments, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let by_number = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
+        by_number.keys().copied().collect()
     }
 
     /// Numbers of the segments that are written no more, ascending.

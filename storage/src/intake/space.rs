@@ -34,19 +34,32 @@ impl Space {
     /// # Errors
     /// [`StoreError::OutOfSpace`] when less than the minimum would be left.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), StoreError> {
+        self.check_above(self.min_bytes, bytes)
+    }
+
+    /// Asks for room for `bytes` of what is already acknowledged: it may go deep into what is kept free, yet must leave the
+    /// index some.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfSpace`].
+    pub(crate) fn check_settling(&self, bytes: u64) -> Result<(), StoreError> {
+        self.check_above(self.min_bytes / 4, bytes)
+    }
+
+    fn check_above(&self, min_bytes: u64, bytes: u64) -> Result<(), StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let enough = self.min_bytes.saturating_add(bytes);
+        let enough = min_bytes.saturating_add(bytes);
         let (asked, free) = match *known {
             Some((asked, free)) if asked.elapsed() < BELIEVED_FOR && free >= enough => (asked, free),
             _ => (Instant::now(), free_bytes(&self.folder)?),
         };
         let left = free.saturating_sub(bytes);
         *known = Some((asked, left));
-        if left < self.min_bytes {
+        if left < min_bytes {
             let message = format!(
                 "{} MiB are free where the data folder lies and {} MiB are kept free; make room or add a disk",
                 free >> 20,
-                self.min_bytes >> 20
+                min_bytes >> 20
             );
             return Err(StoreError::OutOfSpace(message));
         }

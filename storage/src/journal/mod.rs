@@ -153,12 +153,30 @@ impl Journal {
             .collect())
     }
 
-    /// Follows the chain from the first decision to the latest. Returns how many there are.
+    /// Follows the chain from the first decision to the latest, here and in the mirror. Returns how many there are.
     ///
     /// # Errors
     /// As [`Journal::read`].
     pub async fn verify(&self) -> Result<u64, JournalError> {
-        Ok(self.read(0).await?.len() as u64)
+        // Held, so that nothing is mirrored in between.
+        let known = self.mirrored.lock().await;
+        let decisions = self.read(0).await?;
+        let mirrored = mirror::read(self.objects.as_ref(), None).await?;
+        for (decision, copy) in decisions.iter().zip(&mirrored) {
+            if decision.hash != copy.hash {
+                return Err(JournalError::Mirror(format!(
+                    "decision {} is not the same there",
+                    decision.number
+                )));
+            }
+        }
+        if (mirrored.len() as u64) < *known {
+            return Err(JournalError::Mirror(format!(
+                "decision {} and those behind it are not there any more",
+                mirrored.len() + 1
+            )));
+        }
+        Ok(decisions.len() as u64)
     }
 
     /// Puts what is new into the object store. Returns when it is there.

@@ -107,3 +107,39 @@ async fn what_the_disk_lost_comes_back_from_the_mirror() {
     assert_eq!(healed.read(0).await.unwrap(), all);
     assert_eq!(healed.append("hold", json!(7)).await.unwrap().number, 7);
 }
+
+#[tokio::test]
+async fn a_mirror_that_was_changed_or_lost_something_is_named() {
+    let fixture = filled().await;
+    let journal = fixture.open().await.unwrap();
+    journal.mirror().await.unwrap();
+    assert_eq!(journal.verify().await.unwrap(), 5);
+    let (name, length) = fixture.objects.list("journal/", None, 10).await.unwrap().remove(0);
+    let whole = fixture.objects.get_range(&name, 0..length).await.unwrap();
+    let changed = String::from_utf8(whole.to_vec()).unwrap().replace("1.2.3", "1.2.9");
+    fixture
+        .objects
+        .put(&name, bytes::Bytes::from(changed).into())
+        .await
+        .unwrap();
+    let error = journal.verify().await.unwrap_err();
+    assert!(error.to_string().contains("decision 4"), "{error}");
+    fixture.objects.delete(&name).await.unwrap();
+    assert!(matches!(journal.verify().await, Err(JournalError::Mirror(_))));
+}
+
+#[tokio::test]
+async fn lines_cut_from_the_end_come_back_from_the_mirror() {
+    let fixture = filled().await;
+    let journal = fixture.open().await.unwrap();
+    journal.mirror().await.unwrap();
+    let text = fs::read_to_string(fixture.path()).unwrap();
+    let cut: String = text.split_inclusive('\n').take(3).collect();
+    fs::write(fixture.path(), cut).unwrap();
+    // The one that is open knows what it wrote.
+    assert!(matches!(
+        journal.verify().await,
+        Err(JournalError::Damaged { number: 4, .. })
+    ));
+    assert_eq!(fixture.open().await.unwrap().verify().await.unwrap(), 5);
+}

@@ -4,6 +4,7 @@ mod faulty;
 mod local;
 mod memory;
 mod name;
+mod replicated;
 mod source;
 #[cfg(test)]
 mod suite;
@@ -13,7 +14,9 @@ pub use self::{
     local::LocalObjects,
     memory::MemoryObjects,
     name::ObjectName,
+    replicated::ReplicatedObjects,
 };
+pub(crate) use name::series_prefix;
 pub(crate) use source::{ObjectSource, to_io};
 
 use std::{fs::File, io, ops::Range, path::Path, sync::Arc};
@@ -61,6 +64,12 @@ impl Body {
     pub fn push(&mut self, piece: impl ReadAt + 'static) {
         self.length += piece.len();
         self.pieces.push(Arc::new(piece));
+    }
+
+    /// Appends a piece of whatever kind.
+    pub fn push_boxed(&mut self, piece: Box<dyn ReadAt>) {
+        self.length += piece.len();
+        self.pieces.push(Arc::from(piece));
     }
 
     /// Bytes in all.
@@ -169,6 +178,19 @@ pub trait ObjectStore: Send + Sync {
     fn get_range_at_once(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
         let _ = (name, range);
         None
+    }
+
+    /// Brings a second store to what the first has, where there are two. Returns how many objects it had missed.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::put`]: the rest is tried again with the next call.
+    async fn catch_up(&self) -> Result<u64, ObjectError> {
+        Ok(0)
+    }
+
+    /// Objects that a second store has missed so far.
+    fn behind(&self) -> u64 {
+        0
     }
 
     /// The object as a local file, where the store has it as one: reads then need no detour.

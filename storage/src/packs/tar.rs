@@ -160,6 +160,13 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes of hexadecimal digits, however many.
+pub(crate) fn bytes_from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
+}
+
 /// Bytes of hexadecimal digits.
 pub(crate) fn from_hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];

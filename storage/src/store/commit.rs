@@ -11,6 +11,7 @@ use crate::{
     intake::{
         Order, Pending,
         incoming::{Body, from_io},
+        index_failed,
         staged::blocking,
     },
     model::Origin,
@@ -38,9 +39,8 @@ impl Store {
         origin: &Origin,
     ) -> Result<Committed, StoreError> {
         if self.inner.counters.has_index_failed() {
-            return Err(StoreError::Unavailable(
-                "the index could not be written; see to the disk and restart".into(),
-            ));
+            self.inner.nursery.space.check(sealed.length())?;
+            return Err(index_failed());
         }
         if let Body::Staged(file) = &sealed.body {
             let transfer_syntax = description.transfer_syntax_uid.as_str();

@@ -30,6 +30,14 @@ pub(super) struct HeaderCache {
     groups: Mutex<VecDeque<GroupAtHand>>,
 }
 
+impl HeaderCache {
+    /// A pack may be written over that the index does not know any more.
+    pub(super) fn clear(&self) {
+        self.directories.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 type GroupAtHand = ((ObjectName, usize), Arc<Vec<Header>>);
 
 fn look_up<K: PartialEq, V: Clone>(cache: &Mutex<VecDeque<(K, V)>>, key: &K) -> Option<V> {
@@ -72,6 +80,11 @@ impl Store {
 
     /// Reads the data set of an instance anew. Blocks.
     pub(super) fn header_from_bytes(&self, instance: &InstanceRecord) -> Result<Header, StoreError> {
+        Ok(self.describe(instance)?.header)
+    }
+
+    /// Describes an instance anew. Blocks.
+    pub(super) fn describe(&self, instance: &InstanceRecord) -> Result<crate::model::Description, StoreError> {
         let described = self.with_source(instance, |source| {
             let data_set = Part {
                 whole: source,
@@ -79,7 +92,7 @@ impl Store {
             };
             Ok(self.inner.describer.describe(&data_set, &instance.transfer_syntax_uid))
         })?;
-        described.map(|description| description.header).map_err(|reason| {
+        described.map_err(|reason| {
             StoreError::Damaged(format!(
                 "instance {} does not read: {reason}",
                 instance.sop_instance_uid

@@ -20,6 +20,7 @@ use crate::{
         engine::{Engine, SledEngine},
     },
     intake::medium::sync_folder,
+    model::SopInstanceUid,
     objects::ObjectStore,
 };
 
@@ -50,6 +51,8 @@ pub(super) struct IndexFolder<'a> {
     pub(super) objects: &'a Arc<dyn ObjectStore>,
     pub(super) runtime: &'a Handle,
     pub(super) describer: &'a dyn Describer,
+    /// What was destroyed, by decision.
+    pub(super) tombstones: &'a [(u64, Vec<SopInstanceUid>)],
 }
 
 impl IndexFolder<'_> {
@@ -106,6 +109,8 @@ impl IndexFolder<'_> {
 
     fn open_engine(&self) -> Result<OpenIndex, IndexError> {
         let engine: Arc<dyn Engine> = Arc::new(SledEngine::open(&self.path(), self.cache_bytes)?);
+        #[cfg(test)]
+        let engine = crate::testing::failing::wrap(engine, self.data);
         let catalog = Arc::new(Catalog::open(Arc::clone(&engine))?);
         let writer = CatalogWriter::new(Arc::clone(&catalog))?;
         Ok(OpenIndex {
@@ -125,6 +130,7 @@ impl IndexFolder<'_> {
             describer: self.describer,
             catalog: &index.catalog,
             writer: &mut index.writer,
+            tombstones: self.tombstones,
             progress,
         };
         index.rebuilt = Some(rebuild.run()?);
@@ -146,17 +152,23 @@ impl IndexFolder<'_> {
         if is_empty {
             return Ok(());
         }
-        for entry in fs::read_dir(self.data)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with("index.aside-") {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
+        remove_aside(self.data)?;
         let aside = format!("index.aside-{}", OffsetDateTime::now_utc().unix_timestamp());
         fs::rename(self.path(), self.data.join(aside))?;
         fs::create_dir_all(self.path())?;
         Ok(sync_folder(self.data)?)
     }
+}
+
+/// Removes the index that was put aside last.
+pub(super) fn remove_aside(data: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("index.aside-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Inner, Store, StoreError, settle::from_objects};
@@ -16,17 +16,31 @@ use crate::{
 
 /// What the index misses after a crash is in the intake log, so that this may be rare.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often a replica that missed something is tried.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(10);
 /// How often it is looked whether a series is due.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
 
 /// Flushes and trims until the store is gone.
 pub(super) async fn keep(inner: Weak<Inner>) {
+    let mut caught_up = Instant::now();
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         let store = Store { inner };
+        if store.inner.counters.has_index_failed() {
+            store.mend().await;
+            continue;
+        }
         if let Err(error) = store.flush_and_trim().await {
             tracing::error!(%error, "the index could not be brought to stable storage; it is tried again");
+        }
+        if store.inner.objects.behind() > 0 && caught_up.elapsed() >= CATCH_UP_EVERY {
+            caught_up = Instant::now();
+            match store.inner.objects.catch_up().await {
+                Ok(objects) => tracing::info!(objects, "the replica has caught up"),
+                Err(error) => tracing::warn!(%error, "the replica cannot catch up yet"),
+            }
         }
         if let Err(error) = store.inner.journal.mirror().await {
             tracing::error!(%error, "the journal could not be mirrored; it is tried again");
@@ -73,6 +87,7 @@ impl Inner {
             return Ok(Vec::new());
         }
         if let Err(error) = self.engine.flush() {
+            self.counters.index_failed();
             self.retired
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

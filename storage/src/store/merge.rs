@@ -180,6 +180,7 @@ impl Store {
         body: crate::objects::Body,
         row: PackRow,
     ) -> Result<(), StoreError> {
+        self.inner.nursery.space.check_settling(row.length)?;
         let name = ObjectName::pack(&series.0, &series.1, pack);
         let objects = &self.inner.objects;
         objects.put(&name, body).await.map_err(from_objects)?;

@@ -1,24 +1,29 @@
 //! The store as the rooms see it: take in, look up, read back.
 
 mod commit;
+mod destroy;
 mod header_pages;
 mod headers;
 mod index_folder;
 mod keeper;
+mod mend;
 mod merge;
 mod open;
+mod orphan;
 mod quarantine;
 mod read;
 mod rebuild;
+mod repair;
 mod settle;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use self::{
+    destroy::{DestroyScope, Destroyed, DestroyedInstance},
     header_pages::{HeaderPages, InstanceHeader},
     rebuild::RebuildReport,
-    verify::{Problem, ProblemKind, VerifyOptions, VerifyReport},
+    verify::{Problem, ProblemKind, ScrubOptions, ScrubState, Soundness, VerifyOptions, VerifyPosition, VerifyReport},
 };
 pub use crate::intake::incoming::{Incoming, Sealed};
 
@@ -34,7 +39,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
-    intake::{Order, Retired, Segments, Shelf, Waiting, incoming::Nursery, medium::Medium},
+    intake::{Order, Retired, Segments, Shelf, Turnstile, Waiting, incoming::Nursery, medium::Medium},
     journal::{Journal, JournalError},
     metrics::{Counters, Metrics},
     model::{Description, InstanceRecord, TransferSyntaxUid},
@@ -71,6 +76,8 @@ pub struct StoreOptions {
     pub settle_from_bytes: u64,
     /// Memory for the index engine's cache.
     pub index_cache_bytes: u64,
+    /// The folder of a second store that holds every object too; repairs come from there.
+    pub replica: Option<PathBuf>,
 }
 
 impl StoreOptions {
@@ -86,6 +93,7 @@ impl StoreOptions {
             settle_after: std::time::Duration::from_secs(20),
             settle_from_bytes: 256 << 20,
             index_cache_bytes: 64 << 20,
+            replica: None,
         }
     }
 }
@@ -111,6 +119,9 @@ pub enum StoreError {
     /// Bytes are not what was stored: length, checksum or framing disagree.
     #[error("stored bytes are damaged: {0}")]
     Damaged(String),
+    /// The instance was destroyed by a decision and does not come back.
+    #[error("the instance was destroyed by decision {0} and is not taken again")]
+    Destroyed(u64),
     /// The range does not lie within the instance.
     #[error("range {0:?} is outside the instance")]
     Range(Range<u64>),
@@ -167,6 +178,8 @@ struct Inner {
     headers: headers::HeaderCache,
     medium: Arc<dyn Medium>,
     objects: Arc<dyn ObjectStore>,
+    /// The same without the replica.
+    primary: Arc<dyn ObjectStore>,
     journal: Journal,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
@@ -177,6 +190,10 @@ struct Inner {
     keeping: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,
     counters: Arc<Counters>,
+    turnstile: Arc<Turnstile>,
+    scrub: Mutex<ScrubState>,
+    /// The second store, where there is one: what is damaged here is repaired from there.
+    replica: Option<Arc<dyn ObjectStore>>,
     running: Mutex<Option<Running>>,
     /// Held as long as the store is open.
     _lock: File,
@@ -211,8 +228,10 @@ impl Store {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .len();
-        self.inner
-            .counters
-            .snapshot(self.inner.nursery.budget.held(), waiting as u64)
+        self.inner.counters.snapshot(
+            self.inner.nursery.budget.held(),
+            waiting as u64,
+            self.inner.objects.behind(),
+        )
     }
 }

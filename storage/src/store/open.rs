@@ -24,7 +24,7 @@ use crate::{
     },
     journal::Journal,
     metrics::Counters,
-    objects::{LocalObjects, ObjectStore},
+    objects::{LocalObjects, ObjectStore, ReplicatedObjects},
 };
 
 /// The layout of the data folder. A later one is refused.
@@ -40,7 +40,8 @@ impl Store {
         let runtime = tokio::runtime::Handle::current();
         let opened =
             tokio::task::spawn_blocking(move || open(options, describer, runtime, When::IfNeeded, &mut |_| {}));
-        let (store, _) = opened.await.map_err(io::Error::other)??;
+        let (store, rebuilt) = opened.await.map_err(io::Error::other)??;
+        store.resume_destroying(&rebuilt.unwrap_or_default().unburied).await?;
         let tasks = [
             tokio::spawn(keeper::keep(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(keeper::settle(Arc::downgrade(&store.inner))).abort_handle(),
@@ -70,8 +71,10 @@ impl Store {
         let rebuilt =
             tokio::task::spawn_blocking(move || open(options, describer, runtime, When::Always, &mut progress));
         let (store, report) = rebuilt.await.map_err(io::Error::other)??;
+        let report = report.unwrap_or_default();
+        store.resume_destroying(&report.unburied).await?;
         store.close().await?;
-        Ok(report.unwrap_or_default())
+        Ok(report)
     }
 
     /// Stops taking instances in, finishes what is under way, flushes and syncs all.
@@ -79,6 +82,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when the last sync fails.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.inner.remember_scrub();
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || inner.stop())
             .await
@@ -136,8 +140,24 @@ fn open(
     check_layout(data)?;
 
     let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake));
-    let objects: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(data.join("objects"))?);
+    let primary: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(data.join("objects"))?);
+    let replica: Option<Arc<dyn ObjectStore>> = match &options.replica {
+        Some(folder) => Some(Arc::new(LocalObjects::open(folder.clone())?)),
+        None => None,
+    };
+    let objects: Arc<dyn ObjectStore> = match &replica {
+        Some(replica) => {
+            let missed = data.join("replica.missed");
+            Arc::new(ReplicatedObjects::open(
+                Arc::clone(&primary),
+                Arc::clone(replica),
+                missed,
+            )?)
+        }
+        None => Arc::clone(&primary),
+    };
     let journal = runtime.block_on(Journal::open(&data.join("journal"), Arc::clone(&objects)))?;
+    let tombstones = super::destroy::tombstones(&runtime.block_on(journal.read(0))?)?;
     let folder = IndexFolder {
         data,
         cache_bytes: options.index_cache_bytes,
@@ -145,6 +165,7 @@ fn open(
         objects: &objects,
         runtime: &runtime,
         describer: describer.as_ref(),
+        tombstones: &tombstones,
     };
     let OpenIndex {
         engine,
@@ -158,6 +179,7 @@ fn open(
         catalog: &catalog,
         writer: &mut writer,
         describer: describer.as_ref(),
+        when: intake::recover::When::Opening,
     };
     let recovered = recovery.run()?;
     if let Some(report) = &mut rebuilt {
@@ -166,6 +188,7 @@ fn open(
     }
 
     let counters = Arc::new(Counters::default());
+    let turnstile = Arc::new(intake::Turnstile::default());
     let space = Arc::new(Space::new(data.to_owned(), options.free_space_min_bytes));
     let nursery = Nursery {
         budget: Budget::new(options.intake_memory_max_bytes),
@@ -191,6 +214,7 @@ fn open(
         shelf: Arc::clone(&shelf),
         space,
         counters: Arc::clone(&counters),
+        turnstile: Arc::clone(&turnstile),
     };
     let (orders, threads) = intake::start(parts)?;
     let running = Mutex::new(Some(Running {
@@ -218,6 +242,10 @@ fn open(
         keeping: tokio::sync::Mutex::default(),
         runtime,
         counters,
+        turnstile,
+        scrub: Mutex::default(),
+        replica,
+        primary,
         running,
         _lock: lock,
     };

@@ -97,6 +97,10 @@ impl Store {
         if range.end - range.start > AT_ONCE_MAX_BYTES || range.end > instance.length {
             return None;
         }
+        if !matches!(self.inner.catalog.damage(&instance.sop_instance_uid), Ok(None)) {
+            // The other way says why it is not served.
+            return None;
+        }
         let name = ObjectName::pack(&instance.study_instance_uid, &instance.series_instance_uid, pack);
         let objects = &self.inner.objects;
         objects.get_range_at_once(&name, offset.checked_add(range.start)?..offset.checked_add(range.end)?)
@@ -104,6 +108,21 @@ impl Store {
 
     /// Gives the Part 10 file of an instance to `read`. Blocks. An instance that moves meanwhile is looked up again.
     pub(super) fn with_source<T>(
+        &self,
+        instance: &InstanceRecord,
+        read: impl FnMut(&dyn ReadAt) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
+        if let Some(damage) = self.inner.catalog.damage(&instance.sop_instance_uid)? {
+            return Err(StoreError::Damaged(format!(
+                "instance {} is kept apart: {damage}",
+                instance.sop_instance_uid
+            )));
+        }
+        self.with_any_source(instance, read)
+    }
+
+    /// The same also where the bytes are known to be damaged.
+    pub(super) fn with_any_source<T>(
         &self,
         instance: &InstanceRecord,
         mut read: impl FnMut(&dyn ReadAt) -> io::Result<T>,

@@ -1,7 +1,7 @@
 //! The index made anew from the packs; what is not in packs yet comes from the intake log afterwards.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -46,6 +46,9 @@ pub struct RebuildReport {
     pub from_intake: u64,
     /// What could not be read, one sentence each; at most a thousand.
     pub problems: Vec<String>,
+    /// Decisions that destroyed instances which packs hold all the same: packs of a backup, or a crash on the way.
+    #[serde(skip)]
+    pub(super) unburied: BTreeSet<u64>,
 }
 
 impl RebuildReport {
@@ -64,6 +67,8 @@ pub(super) struct Rebuild<'a> {
     pub(super) describer: &'a dyn Describer,
     pub(super) catalog: &'a Catalog,
     pub(super) writer: &'a mut CatalogWriter,
+    /// What was destroyed, by decision.
+    pub(super) tombstones: &'a [(u64, Vec<SopInstanceUid>)],
     pub(super) progress: &'a mut (dyn FnMut(&RebuildReport) + Send),
 }
 
@@ -77,6 +82,9 @@ impl Rebuild<'_> {
     /// Reads all packs, several at a time, and indexes their instances. Blocks.
     pub(super) fn run(mut self) -> Result<RebuildReport, StoreError> {
         let mut report = RebuildReport::default();
+        for (decision, uids) in self.tombstones {
+            self.writer.bury(uids, *decision)?;
+        }
         let workers = thread::available_parallelism().map_or(2, usize::from);
         let (names, queue) = sync_channel::<Vec<ObjectName>>(STUDIES_AHEAD);
         let (done, results) = sync_channel::<Vec<Read>>(STUDIES_AHEAD);
@@ -125,6 +133,13 @@ impl Rebuild<'_> {
                     };
                     for ((member, offset), description) in walked.members.into_iter().zip(descriptions) {
                         let named = member.sop_instance.clone();
+                        // It is destroyed, again, when the store is open.
+                        if let Ok(sop) = SopInstanceUid::new(&named)
+                            && let Some(decision) = self.catalog.tombstone(&sop)?
+                        {
+                            report.unburied.insert(decision);
+                            continue;
+                        }
                         match checked(description, &study, &series) {
                             Ok(description) => {
                                 // A merge that was cut short leaves an instance in two packs: the later one holds.

@@ -6,7 +6,7 @@ use std::{sync::PoisonError, time::Duration};
 
 use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
-    index::{Index, InstancePlace, PackRow, Settled},
+    index::{Index, IndexError, InstancePlace, PackRow, Settled},
     intake::{Retired, SeriesKey, WaitingEntry, recover::location_of, segment::Found, staged::staged_path},
     model::{Header, InstanceRecord, Location},
     objects::{ObjectError, ObjectName},
@@ -44,12 +44,24 @@ impl Store {
     /// Settles, one after the other, the series that have been quiet for so long or are large.
     pub(super) async fn settle_due(&self, quiet: Duration) -> Result<(), StoreError> {
         let _one_at_a_time = self.inner.settling.lock().await;
+        self.settle_held(quiet).await
+    }
+
+    /// Settles everything that waits. The caller settles nothing else meanwhile.
+    pub(super) async fn settle_all(&self) -> Result<(), StoreError> {
+        self.settle_held(Duration::ZERO).await
+    }
+
+    async fn settle_held(&self, quiet: Duration) -> Result<(), StoreError> {
         let mut first_error = Ok(());
         let mut failed = Vec::new();
         while let Some((series, entries)) = self.take_due(quiet) {
             if let Err(error) = self.settle_series(&series, &entries).await {
                 tracing::error!(%error, series = %series.1, "a series could not be settled; it is tried again");
                 self.inner.counters.settling_failed();
+                if matches!(error, StoreError::Index(IndexError::Engine(_))) {
+                    self.inner.counters.index_failed();
+                }
                 failed.push((series, entries));
                 first_error = first_error.and(Err(error));
             }

@@ -1,6 +1,7 @@
 //! Instances for tests: data sets in normal form, so that one small reader describes them.
 
 pub(crate) mod crash;
+pub(crate) mod failing;
 
 use std::sync::Arc;
 

@@ -47,4 +47,12 @@ impl Engine for MemoryEngine {
     fn flush(&self) -> Result<(), IndexError> {
         Ok(())
     }
+
+    fn recover(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
 }

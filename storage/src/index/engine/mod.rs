@@ -71,4 +71,18 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`IndexError::Engine`].
     fn flush(&self) -> Result<(), IndexError>;
+
+    /// Takes the engine up again after a write or a flush failed, from what is on stable storage: what was applied since
+    /// the last flush may be there or not, and nothing may be assumed of it. Reads wait meanwhile.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`]: it is to be tried again.
+    fn recover(&self) -> Result<(), IndexError>;
+
+    /// Writes all rows to a place of their own and goes on there: no trace is left of rows that are gone. Nobody applies
+    /// anything meanwhile.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`]: all is as it was.
+    fn rewrite(&self) -> Result<(), IndexError>;
 }

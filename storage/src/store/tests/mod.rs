@@ -12,8 +12,11 @@ use crate::{
 };
 
 mod crashing;
+mod destroying;
+mod failing_index;
 mod merging;
 mod rebuilding;
+mod repairing;
 mod settling;
 mod taking_in;
 mod verifying;
