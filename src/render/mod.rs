@@ -79,11 +79,11 @@ pub struct RenderOptions {
     pub waiting_max: usize,
     /// A request that waits longer is refused.
     pub wait_max: Duration,
-    /// Memory that pictures being made may take together: 256 MiB.
+    /// Memory that pictures being made may take together: 128 MiB. One that needs more is made alone.
     pub memory_max_bytes: usize,
-    /// Memory for finished pictures: 64 MiB.
+    /// Memory for finished pictures: 48 MiB.
     pub cache_max_bytes: u64,
-    /// Memory for decoded frames of compressed objects, which viewers window again and again: 48 MiB.
+    /// Memory for decoded frames of compressed objects, which viewers window again and again: 32 MiB.
     pub frame_cache_max_bytes: u64,
     /// Memory for headers and their look-up tables: 16 MiB.
     pub header_cache_max_bytes: u64,
@@ -97,9 +97,9 @@ impl Default for RenderOptions {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             waiting_max: 512,
             wait_max: Duration::from_secs(20),
-            memory_max_bytes: 256 << 20,
-            cache_max_bytes: 64 << 20,
-            frame_cache_max_bytes: 48 << 20,
+            memory_max_bytes: 128 << 20,
+            cache_max_bytes: 48 << 20,
+            frame_cache_max_bytes: 32 << 20,
             header_cache_max_bytes: 16 << 20,
             animation_frames_max: 128,
         }

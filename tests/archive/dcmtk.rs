@@ -247,6 +247,33 @@ fn getscu_gets_every_byte() {
     assert_same_data_sets(folder.path(), &instances);
 }
 
+/// A receiver that takes first what is not stored gets it.
+#[test]
+fn getscu_gets_pixels_in_what_it_takes() {
+    let archive = Archive::start();
+    let folder = folder();
+    let instances: Vec<Instance> = ct_head(1).instances().take(1).collect();
+    archive.stow(&instances.iter().collect::<Vec<_>>());
+    let files = write_all(&folder.path().join("stored"), &instances);
+    let key = format!("StudyInstanceUID={}", instances[0].study_instance_uid);
+    for (option, syntax) in [
+        ("+xs", "1.2.840.10008.1.2.4.70"),
+        ("+xv", "1.2.840.10008.1.2.4.90"),
+        ("+xt", "1.2.840.10008.1.2.4.80"),
+        ("+xr", "1.2.840.10008.1.2.5"),
+    ] {
+        let received = folder.path().join(option);
+        fs::create_dir(&received).unwrap();
+        run(scu("getscu", &archive)
+            .args(["-S", option, "+B", "-k", "QueryRetrieveLevel=STUDY", "-k", &key, "-od"])
+            .arg(&received));
+        run(python("transcoded.py")
+            .args(["--received", syntax])
+            .arg(&received)
+            .args(&files));
+    }
+}
+
 #[test]
 fn movescu_moves_every_byte() {
     let folder = folder();

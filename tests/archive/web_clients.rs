@@ -57,6 +57,29 @@ fn frames_hold_the_same_pixels() {
     run(python("frames.py").arg(archive.dicom_web()).args(files));
 }
 
+/// What is stored uncompressed comes in every transfer syntax that is written here, as other decoders read it.
+#[test]
+fn instances_come_in_every_syntax_that_is_written() {
+    let archive = Archive::start();
+    let folder = folder();
+    let instances: Vec<Instance> = some_of_everything(1)
+        .into_iter()
+        .filter(|instance| instance.transfer_syntax_uid == "1.2.840.10008.1.2.1")
+        .filter(|instance| instance.part10.len() < 150_000 && has_whole_cells(instance))
+        .take(4)
+        .collect();
+    assert!(instances.len() > 1);
+    archive.stow(&instances.iter().collect::<Vec<_>>());
+    let files = write_all(folder.path(), &instances);
+    run(python("transcoded.py").arg(archive.dicom_web()).args(files));
+}
+
+/// (7FE0,0010) with (0028,0100) of 8 or 16.
+fn has_whole_cells(instance: &Instance) -> bool {
+    let has = |element: &[u8]| memchr::memmem::find(&instance.part10, element).is_some();
+    has(b"\xe0\x7f\x10\0O") && (has(b"\x28\0\0\x01US\x02\0\x08\0") || has(b"\x28\0\0\x01US\x02\0\x10\0"))
+}
+
 /// A preview and a thumbnail of everything.
 #[test]
 fn everything_has_a_thumbnail() {
