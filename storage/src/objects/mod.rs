@@ -188,6 +188,15 @@ pub trait ObjectStore: Send + Sync {
         Ok(0)
     }
 
+    /// Copies an object to a second store, where there is one and it has none of that name.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::get_range`]; what the second store does not take is caught up with.
+    async fn share(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        let _ = name;
+        Ok(())
+    }
+
     /// Objects that a second store has missed so far.
     fn behind(&self) -> u64 {
         0

@@ -19,6 +19,9 @@ use tokio::runtime::Handle;
 use super::{Body, ObjectError, ObjectName, ObjectSource, ObjectStore};
 use crate::intake::medium::sync_folder;
 
+/// So many objects are caught up with before it is written down.
+const WRITTEN_AFTER: u64 = 100;
+
 /// A store and its replica.
 pub struct ReplicatedObjects {
     first: Arc<dyn ObjectStore>,
@@ -169,14 +172,35 @@ impl ObjectStore for ReplicatedObjects {
     async fn catch_up(&self) -> Result<u64, ObjectError> {
         let names = self.missed.lock().unwrap_or_else(PoisonError::into_inner).names.clone();
         let mut caught_up = 0;
+        let mut result = Ok(());
         for name in names {
-            self.copy(&name).await?;
+            result = self.copy(&name).await;
+            if result.is_err() {
+                break;
+            }
             let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
             missed.names.remove(&name);
-            missed.write()?;
             caught_up += 1;
+            // What is not written down is copied once more after a crash.
+            if caught_up % WRITTEN_AFTER == 0 {
+                missed.write()?;
+            }
         }
-        Ok(caught_up)
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).write()?;
+        result.map(|()| caught_up)
+    }
+
+    async fn share(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        let shared = match self.second.head(name).await {
+            // Which of two is the good one is not decided here.
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => self.copy(name).await,
+            Err(error) => Err(error),
+        };
+        match shared {
+            Ok(()) => Ok(()),
+            Err(error) => self.miss(name, &error),
+        }
     }
 
     fn behind(&self) -> u64 {

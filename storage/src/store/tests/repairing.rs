@@ -102,6 +102,30 @@ async fn a_replica_that_was_away_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_new_is_filled() {
+    let replica = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::new().await;
+    let samples: Vec<_> = (0..6).map(|n| Sample::new(n % 2, 1, n)).collect();
+    for sample in &samples {
+        fixture.put(sample).await;
+    }
+    fixture.store().settle_now().await.unwrap();
+    fixture.options.replica = Some(replica.path().to_owned());
+    fixture.reopen().await;
+    assert_eq!(verify(&fixture).await.problems, []);
+    for sample in &samples {
+        let pack = Path::new(&objects_of(sample)).join("00000001.tar");
+        let one = fs::read(fixture.options.data.join("objects").join(&pack)).unwrap();
+        assert_eq!(one, fs::read(replica.path().join(&pack)).unwrap());
+    }
+    // Also what it lost since.
+    let lost = replica.path().join(objects_of(&samples[0])).join("00000001.headers");
+    fs::remove_file(&lost).unwrap();
+    verify(&fixture).await;
+    assert!(lost.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_repaired_is_marked_and_not_served() {
     let mut fixture = Fixture::new().await;
     let samples: Vec<_> = (0..6).map(|n| Sample::new(1, 1, n)).collect();
