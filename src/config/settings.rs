@@ -181,8 +181,8 @@ section! {
             why "Instances are streamed to disk, so that only a body without end has to be stopped.";
         stow_metadata_max: Size = Size(dicomweb().stow_metadata_max_bytes), range Size::kib(64) => Size::mib(1024),
             unit "bytes",
-            about "Longest metadata part (JSON or XML) of one STOW-RS request.",
-            why "It is held in memory.";
+            about "Longest metadata (JSON or XML) of one STOW-RS request, and of all that are being read at one time.",
+            why "They are read in memory.";
         cors_origins: Vec<WebOrigin> = vec![WebOrigin::any()],
             unit "",
             about "Origins whose pages may read through a browser; * is every one.",

@@ -29,6 +29,7 @@ pub mod accept;
 pub mod base_url;
 mod bulkdata;
 mod capabilities;
+mod changes;
 pub mod cors;
 pub mod error;
 mod multipart;
@@ -74,7 +75,7 @@ pub struct DicomwebConfig {
     pub queries_max: usize,
     /// Longest body of one STOW request, in bytes: 64 GiB, for instances are streamed.
     pub stow_body_max_bytes: u64,
-    /// Longest metadata part (JSON or XML) of a STOW request, in bytes: it is held in memory.
+    /// Longest metadata (JSON or XML) of a STOW request, in bytes, and of all requests that are being read at one time.
     pub stow_metadata_max_bytes: u64,
     /// A body that sends nothing for so long is given up.
     pub body_idle_max: Duration,
@@ -124,6 +125,8 @@ pub struct DicomwebState {
     pub render: Render,
     /// Permits to search.
     queries: Arc<Semaphore>,
+    /// Turns of metadata that are being stored.
+    turns: stow::Turns,
 }
 
 impl DicomwebState {
@@ -131,6 +134,7 @@ impl DicomwebState {
     #[must_use]
     pub fn new(config: DicomwebConfig, ingest: Ingest, query: QueryRoom, retrieve: Retrieve) -> Self {
         let queries = Arc::new(Semaphore::new(config.queries_max.max(1)));
+        let turns = stow::Turns::new(config.stow_metadata_max_bytes);
         Self {
             config: Arc::new(config),
             ingest,
@@ -138,6 +142,7 @@ impl DicomwebState {
             render: Render::new(retrieve.clone(), RenderOptions::default()),
             retrieve,
             queries,
+            turns,
         }
     }
 }
@@ -148,6 +153,7 @@ pub fn router(state: DicomwebState) -> Router {
     let base_path = state.config.base_path().to_owned();
     let services = Router::new()
         .merge(capabilities::routes())
+        .merge(changes::routes())
         .merge(qido::routes())
         .merge(wado::routes())
         .merge(wado_uri::routes())

@@ -29,6 +29,7 @@ mod spool;
 mod taking;
 
 use instance::{Pieces, Whole};
+pub(super) use metadata::Turns;
 use outcome::{Outcomes, ResponseForm};
 use taking::Taking;
 
@@ -199,7 +200,7 @@ async fn take_parts(
     declared: Option<Kind>,
     taking: &mut Taking,
 ) -> Result<(), MultipartError> {
-    let mut described = metadata::Described::new(state.config.stow_metadata_max_bytes);
+    let mut described = metadata::Described::new(state.config.stow_metadata_max_bytes, state.turns.clone());
     let mut kind = declared;
     let mut count = 0;
     while let Some(headers) = reader.next_part().await? {

@@ -17,6 +17,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use crate::dataset::is_deflated;
 
 mod bulk;
+mod changes;
 mod data_set;
 mod fragments;
 mod frame;
@@ -27,6 +28,7 @@ mod swap;
 mod transcode;
 
 pub use bulk::Bulk;
+pub use changes::{Change, ChangeCursor, ChangeKind, ChangesError, ChangesPage, NotACursor, Since};
 use inflate::InflatedCache;
 use transcode::{CompressedFrames, Decoders};
 

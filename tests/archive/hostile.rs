@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// An archive with one instance stored, and what must still be true at the end.
-struct Besieged {
-    archive: Archive,
-    stored: Instance,
+pub struct Besieged {
+    pub archive: Archive,
+    pub stored: Instance,
 }
 
 impl Besieged {
     #[track_caller]
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::started(Start::default())
     }
 
@@ -37,7 +37,7 @@ impl Besieged {
 
     /// Serves both doors, holds what it held and nothing else.
     #[track_caller]
-    fn assert_unmoved(mut self) {
+    pub fn assert_unmoved(mut self) {
         self.archive.assert_running();
         let mut scu = Scu::associate(self.archive.dicom, &[(VERIFICATION, IMPLICIT_LITTLE)]).unwrap();
         assert_eq!(scu.echo().unwrap(), 0);
@@ -163,7 +163,7 @@ fn announced_gigabytes() {
 }
 
 /// Memory of a process that is in use: bytes.
-fn resident_bytes(process_id: u32) -> u64 {
+pub fn resident_bytes(process_id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process_id}/status")).unwrap_or_default();
     let line = status
         .lines()

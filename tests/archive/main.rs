@@ -18,6 +18,7 @@ mod fixtures;
 mod full_disk;
 mod harness;
 mod hostile;
+mod hostile_web;
 mod import;
 mod integrity;
 mod packs;

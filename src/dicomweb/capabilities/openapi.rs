@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{DicomwebConfig, base_url::BaseUrl},
+    super::{DicomwebConfig, base_url::BaseUrl, changes},
     services::{Kind, SERVICES, Service},
 };
 
@@ -49,7 +49,7 @@ fn operation(service: &Service, config: &DicomwebConfig) -> Value {
     let mut operation = json!({
         "summary": service.summary,
         "tags": [format!("{:?}", service.kind)],
-        "parameters": service.kind.parameters().iter().map(|(name, about)| parameter(name, about, config)).collect::<Vec<_>>(),
+        "parameters": service.kind.parameters().iter().map(|(name, about)| parameter(service.kind, name, about, config)).collect::<Vec<_>>(),
         "responses": responses(service.kind),
     });
     if let (Value::Object(operation), false) = (&mut operation, service.kind.takes().is_empty()) {
@@ -84,8 +84,11 @@ fn path_parameters(path: &str) -> Vec<Value> {
         .collect()
 }
 
-fn parameter(name: &str, about: &str, config: &DicomwebConfig) -> Value {
+fn parameter(kind: Kind, name: &str, about: &str, config: &DicomwebConfig) -> Value {
     let schema = match name {
+        "limit" if kind == Kind::Changes => {
+            json!({ "type": "integer", "minimum": 1, "maximum": changes::LIMIT_MAX, "default": changes::LIMIT_DEFAULT })
+        }
         "limit" => {
             json!({ "type": "integer", "minimum": 0, "maximum": config.qido_limit_max, "default": config.qido_limit_default })
         }
@@ -104,7 +107,18 @@ fn parameter(name: &str, about: &str, config: &DicomwebConfig) -> Value {
 }
 
 fn responses(kind: Kind) -> Value {
-    let content: Map<String, Value> = kind.gives().iter().map(|kind| ((*kind).to_owned(), binary())).collect();
+    let content: Map<String, Value> = kind
+        .gives()
+        .iter()
+        .map(|media_type| {
+            let shape = if kind == Kind::Changes {
+                changes_page()
+            } else {
+                binary()
+            };
+            ((*media_type).to_owned(), shape)
+        })
+        .collect();
     let problem = || json!({ "$ref": "#/components/responses/Problem" });
     let mut responses = json!({
         "200": { "description": "What was asked for.", "content": content },
@@ -122,6 +136,10 @@ fn responses(kind: Kind) -> Value {
         ],
         Kind::Metadata | Kind::Instances => &[("304", "The client has it.")],
         Kind::Frames | Kind::BulkData => &[("206", "The range that was asked for."), ("304", "The client has it.")],
+        Kind::Changes => &[(
+            "410",
+            "The index was made anew since the cursor was given: begin again.",
+        )],
         Kind::Rendered | Kind::Capabilities => &[],
     };
     if let Value::Object(responses) = &mut responses {
@@ -131,6 +149,29 @@ fn responses(kind: Kind) -> Value {
         );
     }
     responses
+}
+
+fn changes_page() -> Value {
+    let text = || json!({ "type": "string" });
+    json!({ "schema": {
+        "type": "object",
+        "required": ["changes", "next", "more"],
+        "properties": {
+            "changes": { "type": "array", "items": {
+                "type": "object",
+                "required": ["change", "at", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"],
+                "properties": {
+                    "change": { "type": "string", "enum": ["stored", "destroyed"] },
+                    "at": { "type": "string", "format": "date-time" },
+                    "StudyInstanceUID": text(),
+                    "SeriesInstanceUID": text(),
+                    "SOPInstanceUID": text(),
+                },
+            } },
+            "next": text(),
+            "more": { "type": "boolean" },
+        },
+    } })
 }
 
 fn binary() -> Value {

@@ -30,6 +30,8 @@ pub(in crate::dicomweb) enum Kind {
     Rendered,
     /// Store (PS3.18 §10.5).
     Store,
+    /// The change feed.
+    Changes,
     /// This description (PS3.18 §8.9).
     Capabilities,
 }
@@ -66,6 +68,7 @@ impl Kind {
                 "application/octet-stream",
             ],
             Self::Rendered => &["image/jpeg", "image/png"],
+            Self::Changes => &["application/json"],
             Self::Capabilities => &["application/json", "application/vnd.sun.wadl+xml"],
         }
     }
@@ -117,6 +120,13 @@ impl Kind {
                 ("quality", "1 to 100, for JPEG."),
                 ("accept", "Media types in place of the Accept header field."),
             ],
+            Self::Changes => &[
+                (
+                    "since",
+                    "The `next` of the page before; `now` for changes to come; left out to begin with the oldest.",
+                ),
+                ("limit", "At most so many changes."),
+            ],
             Self::Capabilities => &[],
             _ => &[("accept", "Media types in place of the Accept header field.")],
         }
@@ -141,6 +151,12 @@ pub(in crate::dicomweb) const SERVICES: &[Service] = &[
         "/openapi.json",
         Kind::Capabilities,
         "What this service can do, as an OpenAPI document.",
+    ),
+    service(
+        "get",
+        "/changes",
+        Kind::Changes,
+        "What came and went, in the order in which it was committed.",
     ),
     service("get", "/patients", Kind::Search, "Searches for patients."),
     service(

@@ -1,12 +1,14 @@
 //! Instances that are described by metadata, with their bulk data in other parts (PS3.18 §10.5.1.1.2).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Reader,
     assemble::{self, BulkPart, BulkParts, Segment},
     instance::{Named, Pieces, Received, Refused},
-    spool::Spool,
+    spool::{Spool, Spooled},
     taking::Taking,
 };
 use crate::{
@@ -15,21 +17,79 @@ use crate::{
     ingest::{Announced, IngestError},
 };
 
-/// What came of one request so far.
+/// Documents of metadata that are read at the same time come to so many bytes at most: a document takes some four times
+/// its length while it is. Its turn lasts as long as the archive works on it, and never waits for a client.
+#[derive(Clone)]
+pub(in crate::dicomweb) struct Turns {
+    permits: Arc<Semaphore>,
+    total: u32,
+}
+
+/// A document that waits longer for its turn is answered with 503.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(20);
+const PERMIT_BYTES: u64 = 1024;
+
+impl Turns {
+    pub(in crate::dicomweb) fn new(total_bytes: u64) -> Self {
+        let total = u32::try_from(total_bytes / PERMIT_BYTES)
+            .unwrap_or(u32::MAX >> 4)
+            .max(1);
+        Self {
+            permits: Arc::new(Semaphore::new(total as usize)),
+            total,
+        }
+    }
+
+    async fn turn(&self, length: u64) -> Option<SemaphorePermit<'_>> {
+        let permits = u32::try_from(length.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        let turn = self.permits.acquire_many(permits.clamp(1, self.total));
+        tokio::time::timeout(TURN_WAIT_MAX, turn).await.ok()?.ok()
+    }
+}
+
+/// What came of one request so far. Metadata wait as they came until all parts are there.
 pub(super) struct Described {
     metadata_max_bytes: u64,
     metadata_bytes: u64,
-    instances: Vec<ReadDataSet>,
+    turns: Turns,
+    documents: Vec<Spooled>,
     parts: BulkParts,
     spool: Spool,
 }
 
+/// A part up to so many bytes.
+struct Within<'a> {
+    reader: &'a mut Reader,
+    left: u64,
+    is_longer: bool,
+}
+
+impl Pieces for Within<'_> {
+    type Error = MultipartError;
+
+    async fn piece(&mut self) -> Result<Option<bytes::Bytes>, MultipartError> {
+        let piece = Pieces::piece(self.reader).await?;
+        let length = piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
+        match self.left.checked_sub(length) {
+            Some(left) => {
+                self.left = left;
+                Ok(piece)
+            }
+            None => {
+                self.is_longer = true;
+                Ok(None)
+            }
+        }
+    }
+}
+
 impl Described {
-    pub(super) fn new(metadata_max_bytes: u64) -> Self {
+    pub(super) fn new(metadata_max_bytes: u64, turns: Turns) -> Self {
         Self {
             metadata_max_bytes,
             metadata_bytes: 0,
-            instances: Vec::new(),
+            turns,
+            documents: Vec::new(),
             parts: BulkParts::new(),
             spool: Spool::new(),
         }
@@ -46,7 +106,7 @@ impl Described {
             .content_type
             .as_ref()
             .map(|content_type| content_type.media_type.as_str());
-        let is_first = self.instances.is_empty() && self.parts.is_empty();
+        let is_first = self.documents.is_empty() && self.parts.is_empty();
         match media_type {
             Some("application/dicom+json" | "application/json") => self.metadata(reader, taking).await,
             Some("application/dicom+xml" | "application/xml" | "text/xml") => self.metadata(reader, taking).await,
@@ -57,34 +117,26 @@ impl Described {
     }
 
     async fn metadata(&mut self, reader: &mut Reader, taking: &mut Taking) -> Result<(), MultipartError> {
-        let mut text = Vec::new();
-        while let Some(piece) = Pieces::piece(reader).await? {
-            self.metadata_bytes += piece.len() as u64;
-            if self.metadata_bytes > self.metadata_max_bytes {
-                taking.refuse_part(&format!(
-                    "the metadata are longer than {} bytes: store in several requests",
-                    self.metadata_max_bytes
-                ));
-                return Ok(());
+        let mut part = Within {
+            reader,
+            left: self.metadata_max_bytes.saturating_sub(self.metadata_bytes),
+            is_longer: false,
+        };
+        let spooled = self.spool.take(&mut part).await?;
+        match spooled {
+            _ if part.is_longer => taking.refuse_part(&format!(
+                "the metadata are longer than {} bytes: store in several requests",
+                self.metadata_max_bytes
+            )),
+            Ok(document) => {
+                self.metadata_bytes += document.length();
+                self.documents.push(document);
             }
-            text.extend_from_slice(&piece);
-        }
-        // The first character tells, whatever the part calls itself.
-        let is_json = text
-            .iter()
-            .find(|byte| !byte.is_ascii_whitespace())
-            .is_some_and(|byte| b"[{".contains(byte));
-        let parsing = tokio::task::spawn_blocking(move || {
-            if is_json {
-                read_json(&text)
-            } else {
-                read_xml(&text).map(|one| vec![one])
+            Err(error) => {
+                let error = IngestError::OutOfResources(format!("the metadata cannot be kept meanwhile: {error}"));
+                let named = Named::default();
+                taking.refuse(Refused { named, error });
             }
-        });
-        match parsing.await {
-            Ok(Ok(instances)) => self.instances.extend(instances),
-            Ok(Err(error)) => taking.refuse_part(&format!("the metadata cannot be read: {error}")),
-            Err(error) => taking.refuse_part(&format!("the metadata cannot be read: {error}")),
         }
         Ok(())
     }
@@ -115,13 +167,33 @@ impl Described {
 
     /// Takes the described instances in, once everything has come.
     pub(super) async fn finish(self, taking: &mut Taking) {
-        let Self { instances, parts, .. } = self;
+        let Self {
+            documents,
+            parts,
+            turns,
+            ..
+        } = self;
         let mut used = HashSet::new();
-        for data_set in instances {
-            let named = assemble::named(&data_set);
-            match receive(&data_set, &parts, named.clone(), taking, &mut used).await {
-                Ok(received) => taking.finish(received).await,
-                Err(error) => taking.refuse(Refused { named, error }),
+        for document in documents {
+            let Some(_turn) = turns.turn(document.length()).await else {
+                let error = IngestError::OutOfResources("other metadata are being read: store again later".to_owned());
+                let named = Named::default();
+                taking.refuse(Refused { named, error });
+                continue;
+            };
+            let instances = match read(document).await {
+                Ok(instances) => instances,
+                Err(reason) => {
+                    taking.refuse_part(&format!("the metadata cannot be read: {reason}"));
+                    continue;
+                }
+            };
+            for data_set in instances {
+                let named = assemble::named(&data_set);
+                match receive(&data_set, &parts, named.clone(), taking, &mut used).await {
+                    Ok(received) => taking.finish(received).await,
+                    Err(error) => taking.refuse(Refused { named, error }),
+                }
             }
         }
         let unused = parts.keys().filter(|name| !used.contains(*name)).count();
@@ -129,6 +201,31 @@ impl Described {
             tracing::warn!(unused, "bulk parts of a STOW request belong to no instance");
         }
     }
+}
+
+/// The data sets of a document.
+async fn read(document: Spooled) -> Result<Vec<ReadDataSet>, String> {
+    let mut text = Vec::with_capacity(usize::try_from(document.length()).unwrap_or_default());
+    while (text.len() as u64) < document.length() {
+        let piece = document.read(text.len() as u64..u64::MAX).await;
+        let piece = piece.map_err(|error| error.to_string())?;
+        if piece.is_empty() {
+            return Err("it is shorter than it was".to_owned());
+        }
+        text.extend_from_slice(&piece);
+    }
+    drop(document);
+    let parsing = tokio::task::spawn_blocking(move || {
+        // The first character tells, whatever the part calls itself.
+        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|byte| b"[{".contains(byte)) {
+            read_json(&text)
+        } else {
+            read_xml(&text).map(|one| vec![one])
+        }
+    });
+    let read = parsing.await.map_err(|error| error.to_string())?;
+    read.map_err(|error| error.to_string())
 }
 
 async fn receive(

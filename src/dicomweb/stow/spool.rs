@@ -12,7 +12,7 @@ use tokio::{
 use super::instance::Pieces;
 
 /// Memory for the bulk parts of one request.
-const MEMORY_MAX_BYTES: u64 = 8 << 20;
+const MEMORY_MAX_BYTES: u64 = 4 << 20;
 /// Read from a file at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 

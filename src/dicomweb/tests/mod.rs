@@ -22,6 +22,7 @@ use crate::{
     ingest::Announced,
 };
 
+mod changes;
 mod description;
 mod search;
 

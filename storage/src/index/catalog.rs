@@ -230,6 +230,17 @@ impl Catalog {
         Ok(uids)
     }
 
+    /// As [`Self::uids_of_series`] for a series that may be gone.
+    pub(super) fn known_uids_of_series(
+        &self,
+        id: SeriesId,
+    ) -> Result<Option<(StudyInstanceUid, SeriesInstanceUid)>, IndexError> {
+        if self.engine.get(&keys::by_id(keys::SERIES_UIDS, id))?.is_none() {
+            return Ok(None);
+        }
+        self.uids_of_series(id).map(Some)
+    }
+
     /// Brings all that was written to stable storage.
     ///
     /// # Errors

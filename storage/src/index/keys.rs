@@ -18,6 +18,7 @@
 //! | `t` | series number, pack number | a pack |
 //! | `b` | SOP Instance UID | why the bytes of an instance are not served |
 //! | `z` | SOP Instance UID | number of the decision that destroyed an instance |
+//! | `g` | number of a batch | what came and went with it |
 
 /// A study in keys.
 pub(crate) type StudyId = u32;
@@ -25,6 +26,7 @@ pub(crate) type StudyId = u32;
 pub(crate) type SeriesId = u32;
 
 pub(crate) const STATE: &[u8] = b"Mstate";
+pub(crate) const EPOCH: &[u8] = b"Mepoch";
 pub(crate) const UID: u8 = b'U';
 pub(crate) const STUDY: u8 = b's';
 pub(crate) const STUDY_COUNTS: u8 = b'c';
@@ -42,6 +44,7 @@ pub(crate) const SOP_INSTANCE: u8 = b'o';
 pub(crate) const PACK: u8 = b't';
 pub(crate) const DAMAGED: u8 = b'b';
 pub(crate) const TOMBSTONE: u8 = b'z';
+pub(crate) const CHANGES: u8 = b'g';
 
 /// Secondary keys hold at most this much of a text: a longer one is matched by its beginning.
 const TEXT_MAX_BYTES: usize = 256;
@@ -167,6 +170,15 @@ pub(crate) fn instance_place(number: [u8; 4], sop_instance_uid: &str) -> Vec<u8>
 
 pub(crate) fn instance(series: SeriesId, place: &[u8]) -> Vec<u8> {
     join(INSTANCE, &[&series.to_be_bytes(), place])
+}
+
+pub(crate) fn changes(generation: u64) -> Vec<u8> {
+    join(CHANGES, &[&generation.to_be_bytes()])
+}
+
+pub(crate) fn generation_of_changes(key: &[u8]) -> Option<u64> {
+    let generation = <[u8; 8]>::try_from(key.get(1..)?).ok()?;
+    Some(u64::from_be_bytes(generation))
 }
 
 pub(crate) fn pack(series: SeriesId, pack: u64) -> Vec<u8> {

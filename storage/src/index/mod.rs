@@ -5,6 +5,7 @@
 //! the page before.
 
 mod catalog;
+mod changes;
 pub(crate) mod codec;
 mod destroy;
 pub mod engine;
@@ -20,6 +21,7 @@ mod write;
 pub use self::{
     catalog::{Catalog, InstancePlace},
     destroy::{Destruction, Heir},
+    changes::{Change, ChangeKind, ChangePlace},
     rows::{PackRow, Position},
     write::{Addition, CatalogWriter, Settled},
 };

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{
     IndexError,
     catalog::{Catalog, FoundRow, INSTANCE_NUMBER},
+    changes::ChangeRow,
     codec::Encoder,
     engine::Batch,
     instance_row::{self, InstanceRow},
@@ -87,6 +88,13 @@ impl CatalogWriter {
     /// [`IndexError`] when the state cannot be read.
     pub fn new(catalog: Arc<Catalog>) -> Result<Self, IndexError> {
         let state = catalog.state()?;
+        let is_new = catalog.engine.get(keys::EPOCH)?.is_none();
+        if is_new {
+            let mut batch = Batch::default();
+            let epoch = OffsetDateTime::now_utc().unix_timestamp_nanos() as u64;
+            batch.put(keys::EPOCH.to_vec(), epoch.to_be_bytes().to_vec());
+            catalog.engine.apply(batch)?;
+        }
         Ok(Self {
             catalog,
             state,
@@ -136,6 +144,11 @@ impl CatalogWriter {
         }
         let mut batch = Batch::default();
         let mut records = Vec::with_capacity(additions.len());
+        let mut changes = ChangeRow::new(
+            additions
+                .first()
+                .map_or(OffsetDateTime::UNIX_EPOCH, |one| one.received_at),
+        );
         let mut touched_studies: Vec<StudyInstanceUid> = Vec::new();
         let mut touched_series: Vec<(StudyInstanceUid, SeriesInstanceUid)> = Vec::new();
         for addition in additions {
@@ -145,6 +158,9 @@ impl CatalogWriter {
                 description.series_instance_uid.clone(),
             );
             records.push(self.add_one(&mut batch, addition, &key)?);
+            if let Some(series) = self.series.get(&key) {
+                changes.stored(series.id, description.sop_instance_uid.as_str());
+            }
             if !touched_studies.contains(&key.0) {
                 touched_studies.push(key.0.clone());
             }
@@ -163,6 +179,7 @@ impl CatalogWriter {
             }
         }
         self.state.checkpoint = self.state.checkpoint.max(checkpoint);
+        changes.put(&mut batch, self.state.generation + 1);
         self.apply(batch)?;
         Ok(records)
     }

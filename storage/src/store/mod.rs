@@ -1,5 +1,6 @@
 //! The store as the rooms see it: take in, look up, read back.
 
+mod changes;
 mod commit;
 mod destroy;
 mod header_pages;
