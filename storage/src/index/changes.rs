@@ -78,7 +78,6 @@ impl ChangeRow {
             .counted(&keys::pack_uid(sop_instance_uid));
     }
 
-    #[cfg(test)]
     /// An instance went; its series may go with it, so that all is written out.
     pub(super) fn destroyed(&mut self, study: &str, series: &str, sop_instance_uid: &str) {
         self.count += 1;

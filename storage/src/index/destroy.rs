@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use time::OffsetDateTime;
+
 use super::{
     Catalog, CatalogWriter, Index, IndexError,
+    changes::ChangeRow,
     codec::Encoder,
     engine::Batch,
     keys,
@@ -36,7 +39,7 @@ pub struct Heir {
     /// What its data set says.
     pub description: Description,
     /// When it was received.
-    pub received_at: time::OffsetDateTime,
+    pub received_at: OffsetDateTime,
 }
 
 impl Catalog {
@@ -100,12 +103,19 @@ impl CatalogWriter {
         let Some(study) = self.catalog.study_row(uid)? else {
             return self.apply(batch);
         };
+        let mut changes = ChangeRow::new(OffsetDateTime::now_utc());
         let (mut counts, mut modalities, mut classes) = (None::<StudyCounts>, BTreeSet::new(), BTreeSet::new());
         let mut first_heir: Option<&Heir> = None;
         for series in self.catalog.series_of(uid)? {
             let heir = destruction.heirs.get(&series.series_instance_uid);
-            let Some(left) =
-                self.destroy_in_series(&mut batch, destruction, &study, &series.series_instance_uid, heir)?
+            let Some(left) = self.destroy_in_series(
+                &mut batch,
+                &mut changes,
+                destruction,
+                &study,
+                &series.series_instance_uid,
+                heir,
+            )?
             else {
                 continue;
             };
@@ -145,6 +155,7 @@ impl CatalogWriter {
                 self.state.totals.studies = self.state.totals.studies.saturating_sub(1);
             }
         }
+        changes.put(&mut batch, self.state.generation + 1);
         self.apply(batch)
     }
 
@@ -152,6 +163,7 @@ impl CatalogWriter {
     fn destroy_in_series(
         &mut self,
         batch: &mut Batch,
+        changes: &mut ChangeRow,
         destruction: &Destruction,
         study: &StudyRow,
         uid: &SeriesInstanceUid,
@@ -170,6 +182,11 @@ impl CatalogWriter {
             if let Some(found) = self.catalog.instance_row(&record.sop_instance_uid)? {
                 batch.remove(found.key);
                 batch.remove(keys::by_uid(keys::SOP_INSTANCE, record.sop_instance_uid.as_str()));
+                changes.destroyed(
+                    destruction.study.as_str(),
+                    uid.as_str(),
+                    record.sop_instance_uid.as_str(),
+                );
             }
             let totals = &mut self.state.totals;
             totals.instances = totals.instances.saturating_sub(1);

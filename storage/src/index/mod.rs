@@ -20,8 +20,8 @@ mod write;
 
 pub use self::{
     catalog::{Catalog, InstancePlace},
-    destroy::{Destruction, Heir},
     changes::{Change, ChangeKind, ChangePlace},
+    destroy::{Destruction, Heir},
     rows::{PackRow, Position},
     write::{Addition, CatalogWriter, Settled},
 };

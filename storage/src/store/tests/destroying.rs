@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    index::ChangeKind,
     journal::Decision,
     model::{SopInstanceUid, StudyInstanceUid},
     testing::crash,
@@ -156,6 +157,14 @@ async fn a_whole_study_leaves_nothing_but_its_tombstones() {
         }
     }
     assert!(!index.windows(name.len()).any(|window| window == name.as_bytes()));
+    // Whoever follows the changes is told what stays and what went.
+    let changes = fixture.store().changes(None, 100).unwrap();
+    let of_kind = |kind| -> HashSet<SopInstanceUid> {
+        let changes = changes.iter().filter(|change| change.kind == kind);
+        changes.map(|change| change.sop_instance_uid.clone()).collect()
+    };
+    assert_eq!(of_kind(ChangeKind::Stored), staying.iter().map(uid).collect());
+    assert_eq!(of_kind(ChangeKind::Destroyed), going.iter().map(uid).collect());
     for sample in &staying {
         fixture.check(sample).await;
     }
