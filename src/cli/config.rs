@@ -1,9 +1,11 @@
 //! `filmroom config`.
 
 use clap::{Args, Subcommand};
+use filmroom_storage::store::check_objects;
 
 use super::{
     failure::{Failure, Status},
+    runtime,
     settings_flags::{DoorFlags, SettingsFlags},
     standard_output,
 };
@@ -18,7 +20,7 @@ pub struct ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check file, environment and flags; print every effective value and where it came from
+    /// Check file, environment and flags, and reach the object store; print every effective value and where it came from
     Check {
         #[command(flatten)]
         doors: DoorFlags,
@@ -38,6 +40,9 @@ impl ConfigCommand {
                 let loaded = settings.load(Some(doors))?;
                 standard_output(&loaded.report());
                 config::check_exposure(&loaded.config)?;
+                let reached =
+                    runtime::build(&loaded.config.run)?.block_on(check_objects(&loaded.config.store_options()));
+                reached.map_err(|error| Failure::store(&loaded.config.data.folder, &error))?;
             }
             Action::Settings => standard_output(&settings_table()),
         }

@@ -134,6 +134,11 @@ impl Failure {
                 format!("the data folder {} cannot be used: {error}", folder.display()),
                 "make room on the disk, or lower storage.free_space_min; nothing stored is lost",
             ),
+            StoreError::Objects(why) => Self::new(
+                Status::Unavailable,
+                why.clone(),
+                "`filmroom config check` tries the object store again; what is in it is not touched",
+            ),
             StoreError::Unavailable(why) => Self::new(
                 Status::TryLater,
                 why.clone(),

@@ -146,10 +146,32 @@ fn text(watched: &Watched) -> String {
             "Segments of the intake log that were trimmed.",
             store.segments_trimmed,
         ),
+        ("cache_hits", "Blocks that the read cache had.", store.cache_hits),
+        (
+            "cache_misses",
+            "Blocks that the read cache did not have.",
+            store.cache_misses,
+        ),
+        (
+            "cache_evictions",
+            "Blocks of the read cache that made room for others.",
+            store.cache_evictions,
+        ),
+        (
+            "cache_damaged",
+            "Blocks of the read cache whose checksum was wrong; they were fetched again.",
+            store.cache_damaged,
+        ),
     ] {
         let name = format!("filmroom_{name}_total");
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}");
     }
+    gauge(
+        &mut text,
+        "filmroom_cache_bytes",
+        "Bytes of the local disk that the read cache uses.",
+        store.cache_bytes as f64,
+    );
     let memory = store.intake_memory_bytes as f64;
     gauge(
         &mut text,

@@ -22,6 +22,9 @@ impl Config {
         options.settle_from_bytes = storage.settle_from.0;
         options.index_cache_bytes = storage.index_cache.0;
         options.replica = Some(self.replica.folder.clone()).filter(|folder| !folder.as_os_str().is_empty());
+        options.objects = self.objects_engine();
+        options.cache_bytes = self.objects.cache_max.0;
+        options.acknowledge = self.acknowledge();
         options
     }
 

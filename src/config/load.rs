@@ -200,6 +200,7 @@ impl Layers {
                 http.qido_limit_default, http.qido_limit_max
             ));
         }
+        problems.extend(self.config.object_problems());
         let mut titles: Vec<&str> = self
             .config
             .dicom
@@ -282,28 +283,44 @@ impl Layers {
                 ));
                 continue;
             };
-            for (key, value) in entries {
-                let at = source(key.span());
-                match self.by_key(&format!("{name}.{}", key.get_ref())) {
-                    Some(setting) => self.apply(&setting, &given(value), at),
-                    None => {
-                        let names: Vec<&str> = self
-                            .settings
-                            .iter()
-                            .filter(|setting| setting.section() == name)
-                            .map(|setting| setting.name())
-                            .collect();
-                        let elsewhere = self
-                            .settings
-                            .iter()
-                            .find(|setting| setting.name() == key.get_ref().as_ref());
-                        let advice = match elsewhere {
-                            Some(setting) => format!("it belongs into [{}]", setting.section()),
-                            None => advice(key.get_ref(), names.iter().copied(), &names),
-                        };
-                        self.problems
-                            .push(format!("{at}: unknown setting \"{name}.{}\": {advice}", key.get_ref()));
-                    }
+            self.section(path, text, name, entries);
+        }
+    }
+
+    /// A section of the file, and those within it.
+    fn section(&mut self, path: &Path, text: &str, name: &str, entries: &DeTable<'_>) {
+        for (key, value) in entries {
+            let at = Source::File {
+                path: path.to_path_buf(),
+                line: line_of(text, key.span().start),
+            };
+            let full = format!("{name}.{}", key.get_ref());
+            if sections(&self.settings).contains(&full.as_str())
+                && let DeValue::Table(inner) = value.get_ref()
+            {
+                // No section lies deeper than that, so the recursion ends.
+                self.section(path, text, &full, inner);
+                continue;
+            }
+            match self.by_key(&full) {
+                Some(setting) => self.apply(&setting, &given(value), at),
+                None => {
+                    let names: Vec<&str> = self
+                        .settings
+                        .iter()
+                        .filter(|setting| setting.section() == name)
+                        .map(|setting| setting.name())
+                        .collect();
+                    let elsewhere = self
+                        .settings
+                        .iter()
+                        .find(|setting| setting.name() == key.get_ref().as_ref());
+                    let advice = match elsewhere {
+                        Some(setting) => format!("it belongs into [{}]", setting.section()),
+                        None => advice(key.get_ref(), names.iter().copied(), &names),
+                    };
+                    self.problems
+                        .push(format!("{at}: unknown setting \"{full}\": {advice}"));
                 }
             }
         }
@@ -358,7 +375,7 @@ fn is_meant(name: &str, value: &str, nearest: &str, sections: &[&str]) -> bool {
     let is_link = value.starts_with("tcp://") || name.contains("_SERVICE_") || name.contains("_PORT_");
     let in_section = sections
         .iter()
-        .any(|section| name.starts_with(&format!("FILMROOM_{}_", section.to_ascii_uppercase())));
+        .any(|section| name.starts_with(&format!("FILMROOM_{}_", section.replace('.', "_").to_ascii_uppercase())));
     let alike = match (name.strip_prefix("FILMROOM_"), nearest.strip_prefix("FILMROOM_")) {
         (Some(name), Some(nearest)) => strsim::jaro_winkler(name, nearest) >= SLIP,
         _ => false,

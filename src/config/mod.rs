@@ -6,6 +6,7 @@
 mod doors;
 mod exposure;
 mod load;
+mod objects;
 mod section;
 mod settings;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod value;
 
 pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
+pub use objects::{AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, S3};
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
 pub use value::{Given, LogFilter, LogFormat, Secret, Size, Value, WebOrigin};

@@ -5,7 +5,7 @@ use super::value::{Given, Value};
 /// What is known of one setting without its value.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Section and name: `dicom.ae_title`.
+    /// Section and name: `dicom.ae_title`. A section may lie in another: `objects.s3`.
     pub key: &'static str,
     /// What the value counts; empty when the value says it itself.
     pub unit: &'static str,
@@ -20,16 +20,16 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The part of the key before the dot.
+    /// The part of the key before the last dot.
     #[must_use]
     pub fn section(&self) -> &'static str {
-        self.key.split_once('.').map_or("", |(section, _)| section)
+        self.key.rsplit_once('.').map_or("", |(section, _)| section)
     }
 
-    /// The part of the key after the dot.
+    /// The part of the key after the last dot.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.key.split_once('.').map_or(self.key, |(_, name)| name)
+        self.key.rsplit_once('.').map_or(self.key, |(_, name)| name)
     }
 
     /// The variable of the environment that sets it: `FILMROOM_DICOM_AE_TITLE`.

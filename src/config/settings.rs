@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use filmroom_storage::{model::SopClassUid, store::StoreOptions};
 
 use super::{
+    objects::{AcknowledgeAt, Objects, S3},
     section::{Section, Setting, section},
     value::{Given, LogFilter, LogFormat, Size, Value, WebOrigin},
 };
@@ -246,6 +247,10 @@ section! {
             unit "bytes",
             about "A series settles at once when this many bytes of it wait.",
             why "Bounds the intake and the length of one pack.";
+        acknowledge: AcknowledgeAt = AcknowledgeAt::Intake,
+            unit "",
+            about "When a sender is told success: once the instance is synced to the intake log, or only once the object store has it.",
+            why "The log is on a disk of ours and quick; with the other, losing this machine loses nothing that was acknowledged.";
         index_cache: Size = Size(store_defaults().index_cache_bytes), range Size::mib(8) => Size::mib(65_536),
             unit "bytes",
             about "Memory for the index engine's cache.",
@@ -355,6 +360,8 @@ tree! {
     dicom: Dicom "dicom",
     http: Http "http",
     storage: Storage "storage",
+    objects: Objects "objects",
+    s3: S3 "objects.s3",
     replica: Replica "replica",
     scrub: Scrub "scrub",
     run: Run "run",

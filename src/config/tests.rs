@@ -252,3 +252,26 @@ fn other_machines_are_kept_out_unless_accepted() {
     exposure("dicom.listen", "[::]:1", true);
     exposure("dicom.listen", "192.168.1.5:104", true);
 }
+
+#[test]
+fn a_section_may_lie_in_another() {
+    let secret = [("FILMROOM_OBJECTS_S3_SECRET_ACCESS_KEY", "hunter2")];
+    let file = "[objects]\nengine = \"s3\"\n\n[objects.s3]\nbucket = \"b\"\npath_style = true\naccess_key_id = \"K\"\n";
+    let loaded = layered(file, &secret, &[flag("objects.s3.part_size", "8 MiB")]).unwrap();
+    let shown = |name: &str| loaded.config.show(&key(name));
+    assert_eq!(shown("objects.s3.bucket"), "\"b\"");
+    assert_eq!(shown("objects.s3.path_style"), "\"true\"");
+    assert_eq!(shown("objects.s3.part_size"), "\"8 MiB\"");
+    assert!(loaded.report().contains("\n[objects.s3]\n") && !loaded.report().contains("hunter2"));
+    assert!(!format!("{:?}", loaded.config.store_options()).contains("hunter2"));
+
+    refused("[objects]\nengine = \"s3\"\n", &["objects.s3.bucket"]);
+    refused(
+        "[objects.s3]\nbukcet = \"b\"\n",
+        &["filmroom.toml:2", "objects.s3.bukcet", "did you mean \"bucket\"?"],
+    );
+    refused("[objects.s4]\nbucket = \"b\"\n", &["objects.s4"]);
+    refused("[objects.s3]\naccess_key_id = \"K\"\n", &["belong together"]);
+    refused("[objects.s3]\nsse = \"customer\"\n", &["sse_customer_key"]);
+    assert!(layered("", &[("FILMROOM_OBJECTS_S3_BUKCET", "b")], &[]).is_err());
+}

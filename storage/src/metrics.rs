@@ -1,6 +1,9 @@
 //! Counters of the store, for whoever watches it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use crate::model::InstanceRecord;
 
@@ -43,6 +46,57 @@ pub struct Metrics {
     pub instances_waiting: u64,
     /// Objects that the replica has missed so far.
     pub replica_behind: u64,
+    /// Blocks that the read cache had.
+    pub cache_hits: u64,
+    /// Blocks that it did not have.
+    pub cache_misses: u64,
+    /// Blocks that made room for others.
+    pub cache_evictions: u64,
+    /// Blocks whose checksum was wrong; they were fetched again.
+    pub cache_damaged: u64,
+    /// Bytes of the local disk that it uses now.
+    pub cache_bytes: u64,
+}
+
+/// Counters of the read cache.
+#[derive(Debug, Default)]
+pub(crate) struct CacheCounters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+    damaged: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl CacheCounters {
+    pub(crate) fn hit(&self) {
+        add(&self.hits, 1);
+    }
+
+    pub(crate) fn missed(&self) {
+        add(&self.misses, 1);
+    }
+
+    pub(crate) fn evicted(&self) {
+        add(&self.evictions, 1);
+    }
+
+    pub(crate) fn damaged(&self) {
+        add(&self.damaged, 1);
+    }
+
+    pub(crate) fn holds(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn add_to(&self, metrics: &mut Metrics) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        metrics.cache_hits = read(&self.hits);
+        metrics.cache_misses = read(&self.misses);
+        metrics.cache_evictions = read(&self.evictions);
+        metrics.cache_damaged = read(&self.damaged);
+        metrics.cache_bytes = read(&self.bytes);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +116,7 @@ pub(crate) struct Counters {
     index_failed: AtomicBool,
     index_recoveries: AtomicU64,
     objects_repaired: AtomicU64,
+    pub(crate) cache: Arc<CacheCounters>,
 }
 
 fn add(counter: &AtomicU64, count: u64) {
@@ -128,7 +183,7 @@ impl Counters {
 
     pub(crate) fn snapshot(&self, intake_memory_bytes: u64, instances_waiting: u64, replica_behind: u64) -> Metrics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Metrics {
+        let mut metrics = Metrics {
             instances_stored: read(&self.instances_stored),
             bytes_stored: read(&self.bytes_stored),
             instances_taken: read(&self.instances_taken),
@@ -147,6 +202,9 @@ impl Counters {
             intake_memory_bytes,
             instances_waiting,
             replica_behind,
-        }
+            ..Metrics::default()
+        };
+        self.cache.add_to(&mut metrics);
+        metrics
     }
 }

@@ -23,6 +23,7 @@ mod import;
 mod integrity;
 mod packs;
 mod pynetdicom;
+mod s3;
 mod scu;
 mod serve;
 mod web;

@@ -78,6 +78,14 @@ impl Waiting {
         Some((key, waiting.entries))
     }
 
+    /// All that waits of a series, now. It comes back through [`Waiting::put_back`] where settling fails.
+    pub(crate) fn take(&mut self, series: &SeriesKey) -> Vec<WaitingEntry> {
+        self.series
+            .remove(series)
+            .map(|waiting| waiting.entries)
+            .unwrap_or_default()
+    }
+
     /// Takes back a series that could not be settled. It counts as quiet from now on, whatever its size.
     pub(crate) fn put_back(&mut self, series: SeriesKey, entries: Vec<WaitingEntry>) {
         let now = Instant::now();

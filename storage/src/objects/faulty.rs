@@ -144,4 +144,8 @@ impl<S: ObjectStore> ObjectStore for FaultyObjects<S> {
     fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {
         self.inner.local_file(name)
     }
+
+    fn locks(&self) -> Option<&dyn super::ObjectLocks> {
+        self.inner.locks()
+    }
 }

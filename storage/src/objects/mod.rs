@@ -1,23 +1,30 @@
 //! Object stores: where packs lie for good, behind one small trait with one suite of tests for all engines.
 
+mod cached;
 mod faulty;
 mod local;
 mod memory;
 mod name;
 mod replicated;
+mod s3;
 mod source;
 #[cfg(test)]
 mod suite;
 
 pub use self::{
+    cached::CachedObjects,
     faulty::{Fault, FaultyObjects},
     local::LocalObjects,
     memory::MemoryObjects,
     name::ObjectName,
     replicated::ReplicatedObjects,
+    s3::{
+        Addressing, CredentialSource, CustomerKey, LegalHold, LockMode, ObjectLocks, PutRetention, Retention,
+        S3Objects, S3Options, Secret, ServerEncryption,
+    },
 };
 pub(crate) use name::series_prefix;
-pub(crate) use source::{ObjectSource, to_io};
+pub(crate) use source::{ObjectSource, Windowed, to_io};
 
 use std::{fs::File, io, ops::Range, path::Path, sync::Arc};
 
@@ -208,6 +215,20 @@ pub trait ObjectStore: Send + Sync {
     /// [`ObjectError::Missing`], [`ObjectError::Io`].
     fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {
         let _ = name;
+        None
+    }
+
+    /// The object was changed past this store, in one that lies beneath it: what is kept of it here is dropped.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`].
+    async fn changed(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        let _ = name;
+        Ok(())
+    }
+
+    /// The store's own locks on single objects, where it has such.
+    fn locks(&self) -> Option<&dyn ObjectLocks> {
         None
     }
 }

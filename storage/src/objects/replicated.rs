@@ -203,6 +203,10 @@ impl ObjectStore for ReplicatedObjects {
         }
     }
 
+    fn locks(&self) -> Option<&dyn super::ObjectLocks> {
+        self.first.locks()
+    }
+
     fn behind(&self) -> u64 {
         self.missed.lock().unwrap_or_else(PoisonError::into_inner).names.len() as u64
     }

@@ -1,6 +1,9 @@
 //! An object for readers that block.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -58,6 +61,45 @@ impl ReadAt for ObjectSource {
     }
 }
 
+/// Short reads from a distant object come out of a window that is fetched at once: who walks through a pack reads a few
+/// hundred bytes here and there, and would wait for the store each time.
+pub(crate) struct Windowed {
+    whole: Box<dyn ReadAt>,
+    window: Mutex<(u64, Bytes)>,
+}
+
+/// Heads of a tar member, file meta information and most headers fit.
+const WINDOW_BYTES: usize = 128 << 10;
+
+impl Windowed {
+    pub(crate) fn new(whole: Box<dyn ReadAt>) -> Self {
+        Self {
+            whole,
+            window: Mutex::new((0, Bytes::new())),
+        }
+    }
+}
+
+impl ReadAt for Windowed {
+    fn len(&self) -> u64 {
+        self.whole.len()
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        if length >= WINDOW_BYTES {
+            return self.whole.read_at(offset, length);
+        }
+        let (start, window) = self.window.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_within = offset >= start && offset.saturating_add(length as u64) <= start + window.len() as u64;
+        if is_within && !window.is_empty() {
+            return window.read_at(offset - start, length);
+        }
+        let window = self.whole.read_at(offset, WINDOW_BYTES)?;
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = (offset, window.clone());
+        window.read_at(0, length)
+    }
+}
+
 /// A missing object is `NotFound`.
 pub(crate) fn to_io(error: ObjectError) -> io::Error {
     match error {
@@ -65,5 +107,26 @@ pub(crate) fn to_io(error: ObjectError) -> io::Error {
         ObjectError::Full(_) => io::Error::new(io::ErrorKind::StorageFull, error.to_string()),
         ObjectError::Io(error) => error,
         ObjectError::Remote(_) => io::Error::other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_window_shows_what_is_behind_it(
+            length in 0..400_000_usize,
+            reads in proptest::collection::vec((0..450_000_u64, 0..200_000_usize), 1..20),
+        ) {
+            let bytes = Bytes::from((0..length).map(|n| (n / 3 + n / 70_001) as u8).collect::<Vec<_>>());
+            let windowed = Windowed::new(Box::new(bytes.clone()));
+            for (offset, length) in reads {
+                prop_assert!(windowed.read_at(offset, length).unwrap() == bytes.read_at(offset, length).unwrap());
+            }
+        }
     }
 }

@@ -26,12 +26,13 @@ impl Store {
         Incoming::new(self.inner.nursery.clone(), file_head, expected_length)
     }
 
-    /// Makes an instance durable and visible. Returns after the bytes are on stable storage and the index knows them.
+    /// Makes an instance durable and visible. Returns after the bytes are on stable storage and the index knows them; with
+    /// [`super::Acknowledge::ObjectStore`], after the object store has them.
     ///
     /// Not cancelled by dropping the future once it has begun to wait: the instance may then be stored all the same.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing was stored.
+    /// [`StoreError`]: nothing was stored, or nothing that may be acknowledged.
     pub async fn commit(
         &self,
         sealed: Sealed,
@@ -67,7 +68,8 @@ impl Store {
             .await
             .map_err(|_| stopping())?;
         drop(orders);
-        answer.await.map_err(|_| stopping())?
+        let committed = answer.await.map_err(|_| stopping())??;
+        self.acknowledged(committed).await
     }
 
     fn orders(&self) -> Result<tokio::sync::mpsc::Sender<Order>, StoreError> {

@@ -1,5 +1,6 @@
 //! The store as the rooms see it: take in, look up, read back.
 
+mod acknowledge;
 mod changes;
 mod commit;
 mod destroy;
@@ -9,6 +10,7 @@ mod index_folder;
 mod keeper;
 mod mend;
 mod merge;
+mod object_stores;
 mod open;
 mod orphan;
 mod quarantine;
@@ -23,16 +25,18 @@ mod verify;
 pub use self::{
     destroy::{DestroyScope, Destroyed, DestroyedInstance},
     header_pages::{HeaderPages, InstanceHeader},
+    object_stores::{ObjectsEngine, check_objects},
     rebuild::RebuildReport,
     verify::{Problem, ProblemKind, ScrubOptions, ScrubState, Soundness, VerifyOptions, VerifyPosition, VerifyReport},
 };
 pub use crate::intake::incoming::{Incoming, Sealed};
 
 use std::{
+    collections::HashMap,
     fs::File,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     thread::JoinHandle,
 };
 
@@ -40,7 +44,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
-    intake::{Order, Retired, Segments, Shelf, Turnstile, Waiting, incoming::Nursery, medium::Medium},
+    intake::{Order, Retired, Segments, SeriesKey, Shelf, Turnstile, Waiting, incoming::Nursery, medium::Medium},
     journal::{Journal, JournalError},
     metrics::{Counters, Metrics},
     model::{Description, InstanceRecord, TransferSyntaxUid},
@@ -79,6 +83,22 @@ pub struct StoreOptions {
     pub index_cache_bytes: u64,
     /// The folder of a second store that holds every object too; repairs come from there.
     pub replica: Option<PathBuf>,
+    /// Where settled instances lie.
+    pub objects: ObjectsEngine,
+    /// Room on the local disk for what was read from a store that is not local; 0: none.
+    pub cache_bytes: u64,
+    /// When a commit returns.
+    pub acknowledge: Acknowledge,
+}
+
+/// When an instance counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// Once it is synced to the intake log.
+    #[default]
+    Intake,
+    /// Once the object store has it: losing the intake loses nothing then.
+    ObjectStore,
 }
 
 impl StoreOptions {
@@ -95,6 +115,9 @@ impl StoreOptions {
             settle_from_bytes: 256 << 20,
             index_cache_bytes: 64 << 20,
             replica: None,
+            objects: ObjectsEngine::Local,
+            cache_bytes: 10 << 30,
+            acknowledge: Acknowledge::Intake,
         }
     }
 }
@@ -181,12 +204,16 @@ struct Inner {
     objects: Arc<dyn ObjectStore>,
     /// The same without the replica.
     primary: Arc<dyn ObjectStore>,
+    /// The same without the cache that may stand before it: for those that ask what is really there.
+    stored: Arc<dyn ObjectStore>,
     journal: Journal,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
     flushed: Mutex<u64>,
-    /// One series is settled at a time.
-    settling: tokio::sync::Mutex<()>,
+    acknowledging: acknowledge::Acknowledging,
+    /// Series that something is put into.
+    series_locks: Mutex<HashMap<SeriesKey, Weak<tokio::sync::Mutex<()>>>>,
+    settling: acknowledge::Settling,
     /// One flush runs at a time.
     keeping: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    Describer, Inner, RebuildReport, Running, Store, StoreError, StoreOptions,
+    Describer, Inner, RebuildReport, Running, Store, StoreError, StoreOptions, acknowledge,
     index_folder::{IndexFolder, OpenIndex, When},
-    keeper,
+    keeper, object_stores,
 };
 use crate::{
     intake::{
@@ -45,6 +45,7 @@ impl Store {
         let tasks = [
             tokio::spawn(keeper::keep(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(keeper::settle(Arc::downgrade(&store.inner))).abort_handle(),
+            tokio::spawn(acknowledge::run(Arc::downgrade(&store.inner))).abort_handle(),
         ];
         if let Some(running) = store
             .inner
@@ -140,12 +141,12 @@ fn open(
     check_layout(data)?;
 
     let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake));
-    let primary: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(data.join("objects"))?);
+    let primary = object_stores::open(&options, &runtime)?;
     let replica: Option<Arc<dyn ObjectStore>> = match &options.replica {
         Some(folder) => Some(Arc::new(LocalObjects::open(folder.clone())?)),
         None => None,
     };
-    let objects: Arc<dyn ObjectStore> = match &replica {
+    let stored: Arc<dyn ObjectStore> = match &replica {
         Some(replica) => {
             let missed = data.join("replica.missed");
             Arc::new(ReplicatedObjects::open(
@@ -156,13 +157,13 @@ fn open(
         }
         None => Arc::clone(&primary),
     };
-    let journal = runtime.block_on(Journal::open(&data.join("journal"), Arc::clone(&objects)))?;
+    let journal = runtime.block_on(Journal::open(&data.join("journal"), Arc::clone(&stored)))?;
     let tombstones = super::destroy::tombstones(&runtime.block_on(journal.read(0))?)?;
     let folder = IndexFolder {
         data,
         cache_bytes: options.index_cache_bytes,
         mark: keeper::read_mark(data)?,
-        objects: &objects,
+        objects: &stored,
         runtime: &runtime,
         describer: describer.as_ref(),
         tombstones: &tombstones,
@@ -190,6 +191,7 @@ fn open(
     let counters = Arc::new(Counters::default());
     let turnstile = Arc::new(intake::Turnstile::default());
     let space = Arc::new(Space::new(data.to_owned(), options.free_space_min_bytes));
+    let objects = object_stores::cached(&options, &stored, &space, &counters)?;
     let nursery = Nursery {
         budget: Budget::new(options.intake_memory_max_bytes),
         staged: StagedFolder::new(staged, recovered.next_staged),
@@ -235,10 +237,13 @@ fn open(
         headers: super::headers::HeaderCache::default(),
         medium,
         objects,
+        stored,
         journal,
         retired: Mutex::default(),
         flushed: Mutex::new(0),
-        settling: tokio::sync::Mutex::default(),
+        acknowledging: acknowledge::Acknowledging::default(),
+        series_locks: Mutex::default(),
+        settling: acknowledge::Settling::default(),
         keeping: tokio::sync::Mutex::default(),
         runtime,
         counters,

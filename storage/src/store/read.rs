@@ -5,12 +5,12 @@ use std::{io, ops::Range, sync::Arc};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::{Store, StoreError};
+use super::{ObjectsEngine, Store, StoreError, settle::from_objects};
 use crate::{
     index::Index,
     intake::staged::staged_path,
     model::{InstanceRecord, Location},
-    objects::{ObjectName, ObjectSource},
+    objects::{ObjectError, ObjectName, ObjectSource},
     source::{FileSection, ReadAt},
 };
 
@@ -77,6 +77,9 @@ impl Store {
         if let Some(bytes) = self.read_at_once(instance, &range) {
             return Ok(bytes);
         }
+        if let Some(bytes) = self.read_distant(instance, &range).await? {
+            return Ok(bytes);
+        }
         let (store, instance) = (self.clone(), instance.clone());
         let read = tokio::task::spawn_blocking(move || {
             let bytes = store.with_source(&instance, |source| source.read_at(range.start, length))?;
@@ -87,6 +90,25 @@ impl Store {
             }
         });
         read.await.map_err(io::Error::other)?
+    }
+
+    /// A distant store is waited for without a thread: many who wait would hold all there are. `None` where the instance is
+    /// elsewhere, or moves.
+    async fn read_distant(&self, instance: &InstanceRecord, range: &Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        let Location::Pack { pack, offset } = instance.location else {
+            return Ok(None);
+        };
+        if self.inner.options.objects == ObjectsEngine::Local || range.end > instance.length {
+            return Ok(None);
+        }
+        let name = ObjectName::pack(&instance.study_instance_uid, &instance.series_instance_uid, pack);
+        let within = offset.saturating_add(range.start)..offset.saturating_add(range.end);
+        match self.inner.objects.get_range(&name, within.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == within.end - within.start => Ok(Some(bytes)),
+            Ok(_) => Err(StoreError::Damaged(format!("{name} is cut short"))),
+            Err(ObjectError::Missing(_)) => Ok(None),
+            Err(error) => Err(from_objects(error)),
+        }
     }
 
     /// What the system has in memory needs no other thread, which would cost more than the reading.

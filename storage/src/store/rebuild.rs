@@ -17,7 +17,7 @@ use super::{Describer, StoreError, settle::from_objects};
 use crate::{
     index::{Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled},
     model::{Description, Header, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
-    objects::{ObjectName, ObjectSource, ObjectStore, to_io},
+    objects::{ObjectName, ObjectSource, ObjectStore, Windowed, to_io},
     packs::{
         compose::SharedPart,
         tar::Member,
@@ -303,5 +303,9 @@ pub(super) fn open_object(
 ) -> io::Result<Arc<dyn ReadAt>> {
     let length = runtime.block_on(objects.head(name)).map_err(to_io)?;
     let length = length.ok_or(io::ErrorKind::NotFound)?;
-    ObjectSource::open(objects, name, 0, length, runtime).map(Arc::from)
+    let source = ObjectSource::open(objects, name, 0, length, runtime)?;
+    Ok(match source.as_file() {
+        Some(_) => Arc::from(source),
+        None => Arc::new(Windowed::new(source)),
+    })
 }

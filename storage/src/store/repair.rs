@@ -45,6 +45,7 @@ impl Store {
             length,
         });
         objects.put(name, body).await.map_err(from_objects)?;
+        self.inner.objects.changed(name).await.map_err(from_objects)?;
         if objects.crc32(name).await.map_err(from_objects)? != crc32 {
             return Err(StoreError::Damaged(format!(
                 "{name} does not read back as it was repaired"

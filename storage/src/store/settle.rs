@@ -2,7 +2,10 @@
 //!
 //! Every step may be cut short and is done again from the start: a pack that the index does not know is written over.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
@@ -43,7 +46,7 @@ impl Store {
 
     /// Settles, one after the other, the series that have been quiet for so long or are large.
     pub(super) async fn settle_due(&self, quiet: Duration) -> Result<(), StoreError> {
-        let _one_at_a_time = self.inner.settling.lock().await;
+        let _one_at_a_time = self.inner.settling.lock_beside_commits().await;
         self.settle_held(quiet).await
     }
 
@@ -66,6 +69,14 @@ impl Store {
                 first_error = first_error.and(Err(error));
             }
         }
+        while let Some(series) = self.inner.acknowledging.take_unmerged(quiet) {
+            let lock = self.series_lock(&series);
+            let _one_at_a_time = lock.lock().await;
+            if let Err(error) = self.merge_small_packs(&series).await {
+                tracing::error!(%error, series = %series.1, "small packs could not be merged; they are with the next settling");
+                first_error = first_error.and(Err(error));
+            }
+        }
         let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for (series, entries) in failed {
             waiting.put_back(series, entries);
@@ -79,6 +90,28 @@ impl Store {
     }
 
     async fn settle_series(&self, series: &SeriesKey, entries: &[WaitingEntry]) -> Result<(), StoreError> {
+        self.put_entries(series, entries).await?;
+        let lock = self.series_lock(series);
+        let _one_at_a_time = lock.lock().await;
+        self.merge_small_packs(series).await
+    }
+
+    /// The next pack of a series has the number behind the last that the index knows: one is put at a time.
+    fn series_lock(&self, series: &SeriesKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.inner.series_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(series).and_then(std::sync::Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::default();
+        locks.insert(series.clone(), Arc::downgrade(&lock));
+        lock
+    }
+
+    /// Puts entries of a series into packs.
+    pub(super) async fn put_entries(&self, series: &SeriesKey, entries: &[WaitingEntry]) -> Result<(), StoreError> {
+        let lock = self.series_lock(series);
+        let _one_at_a_time = lock.lock().await;
         let entries = entries.to_vec();
         let candidates = on_blocking_thread(self, move |store| store.candidates(&entries)).await?;
         let (mut in_log, mut bytes) = (Vec::new(), 0);
@@ -97,7 +130,7 @@ impl Store {
         if !in_log.is_empty() {
             self.settle_pack(series, in_log).await?;
         }
-        self.merge_small_packs(series).await
+        Ok(())
     }
 
     /// The entries that the index still finds in intake, in the order of the series. Others are let go.

@@ -14,6 +14,8 @@ use crate::testing::crash;
 
 const FOLDER: &str = "FILMROOM_TEST_CRASH_FOLDER";
 const ROUNDS: &str = "FILMROOM_TEST_CRASH_ROUNDS";
+/// What a commit waits for in the child: set for the object store.
+const ACKNOWLEDGE: &str = "FILMROOM_TEST_CRASH_ACKNOWLEDGE";
 const SENDERS: u32 = 6;
 
 fn options(folder: &Path) -> StoreOptions {
@@ -50,7 +52,11 @@ fn child() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let store = Store::open(options(Path::new(&folder)), describer()).await.unwrap();
+        let mut options = options(Path::new(&folder));
+        if std::env::var_os(ACKNOWLEDGE).is_some() {
+            options.acknowledge = Acknowledge::ObjectStore;
+        }
+        let store = Store::open(options, describer()).await.unwrap();
         let first = store.index().totals().unwrap().instances as u32;
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| tokio::spawn(send(store.clone(), first / SENDERS, sender)))
@@ -83,19 +89,26 @@ async fn send(store: Store, first: u32, sender: u32) {
     }
 }
 
-fn spawn(folder: &Path, at: Option<&str>) -> Child {
+fn spawn(folder: &Path, at: Option<&str>, acknowledge: Acknowledge) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "store::tests::crashing::child", "--nocapture"]);
     command.env(FOLDER, folder).env("RUST_BACKTRACE", "0");
     if let Some(at) = at {
         command.env(crash::VARIABLE, at);
     }
+    if acknowledge == Acknowledge::ObjectStore {
+        command.env(ACKNOWLEDGE, "1");
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Runs the child until it ends or `lives_for` is over; returns what it acknowledged.
 fn run(folder: &Path, at: Option<&str>, lives_for: Duration) -> HashSet<u32> {
-    let mut child = spawn(folder, at);
+    run_acknowledging(Acknowledge::Intake, folder, at, lives_for)
+}
+
+fn run_acknowledging(acknowledge: Acknowledge, folder: &Path, at: Option<&str>, lives_for: Duration) -> HashSet<u32> {
+    let mut child = spawn(folder, at, acknowledge);
     let output = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut acknowledged = HashSet::new();
@@ -182,4 +195,48 @@ async fn nothing_acknowledged_is_lost_at_any_place_of_the_table() {
         acknowledged.extend(run(folder.path(), Some(place), Duration::from_secs(60)));
         check_all(folder.path(), &acknowledged).await;
     }
+}
+
+/// Leaves the objects, as a machine that is lost leaves those that are elsewhere.
+fn lose_all_but_objects(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("objects") {
+            continue;
+        }
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        } else {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_object_store_acknowledged_outlives_the_machine() {
+    let places = [
+        None,
+        Some("intake.indexed:15"),
+        Some("settle.put:5"),
+        Some("settle.headers:5"),
+        Some("settle.linked:1"),
+        Some("settle.moved:5"),
+        Some("merge.put:1"),
+        Some("merge.moved:1"),
+        Some("keeper.flushed:2"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = HashSet::new();
+    for place in places {
+        let lives_for = Duration::from_millis(if place.is_some() { 5_000 } else { 700 });
+        acknowledged.extend(run_acknowledging(
+            Acknowledge::ObjectStore,
+            folder.path(),
+            place,
+            lives_for,
+        ));
+        lose_all_but_objects(folder.path());
+        check_all(folder.path(), &acknowledged).await;
+    }
+    assert!(acknowledged.len() > 30, "{} instances", acknowledged.len());
 }

@@ -11,6 +11,7 @@ use crate::{
     testing::{Refusing, Sample, describer, origin},
 };
 
+mod acknowledging;
 mod crashing;
 mod destroying;
 mod failing_index;

@@ -62,7 +62,7 @@ impl Run<'_> {
         for (pack, instances) in self.store.instances_by_pack(series)? {
             let name = ObjectName::pack(&series.0, &series.1, pack);
             let is_right = |length: Option<u64>| length.is_some() && length == rows.get(&pack).map(|row| row.length);
-            if is_right(inner.objects.head(&name).await.map_err(from_objects)?) {
+            if is_right(inner.stored.head(&name).await.map_err(from_objects)?) {
                 continue;
             }
             // Between looking at the index and at the objects a merge may have moved them all.

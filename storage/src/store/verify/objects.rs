@@ -20,7 +20,7 @@ type ReadMember = (Member, u64, Option<String>);
 impl Run<'_> {
     pub(super) async fn objects(&mut self, mut after: Option<ObjectName>) -> Result<(), StoreError> {
         loop {
-            let objects = &self.store.inner.objects;
+            let objects = &self.store.inner.stored;
             let page = objects.list("", after.as_ref(), PAGE).await.map_err(from_objects)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
@@ -183,7 +183,7 @@ impl Store {
 
     /// Reads a whole pack: each member, its place, and what is wrong with it. Blocks.
     fn read_pack(&self, name: &ObjectName, pace: &Pace) -> Result<Vec<ReadMember>, String> {
-        let source = open_object(&self.inner.objects, &self.inner.runtime, name).map_err(|error| error.to_string())?;
+        let source = open_object(&self.inner.stored, &self.inner.runtime, name).map_err(|error| error.to_string())?;
         let walked = walk(source.as_ref())?;
         if walked.length != source.len() {
             return Err("there are bytes behind its end".into());
