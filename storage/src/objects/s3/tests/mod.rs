@@ -161,8 +161,9 @@ async fn says_what_it_asks_of_the_store(server: &mut Server) {
     };
     let objects = S3Objects::open(options).await.unwrap();
     let large = name("studies/1.3/4/00000002.tar");
-    objects.put(&large, body(&pattern(6 << 20))).await.unwrap();
+    // Not every server encrypts by itself: the gateway of Ceph refuses where it has no keys.
     if std::env::var_os("TEST_S3_ENDPOINT").is_none() {
+        objects.put(&large, body(&pattern(6 << 20))).await.unwrap();
         for (name, class) in [(&pack, "STANDARD_IA"), (&headers, ""), (&large, "STANDARD_IA")] {
             if *name != large {
                 objects.put(name, body(&pattern(1000))).await.unwrap();
