@@ -16,4 +16,4 @@ pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
-pub use value::{Given, LogFilter, LogFormat, Secret, Size, Value, WebOrigin};
+pub use value::{Given, LogFilter, LogFormat, Secret, Size, TlsCallers, UserHashes, Value, WebOrigin};

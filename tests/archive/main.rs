@@ -11,6 +11,7 @@
 )]
 
 mod browser;
+mod certificates;
 mod crash;
 mod dcmtk;
 mod demo;
@@ -20,9 +21,11 @@ mod harness;
 mod hostile;
 mod import;
 mod integrity;
+mod orthanc;
 mod packs;
 mod pynetdicom;
 mod scu;
 mod serve;
+mod tls;
 mod web;
 mod web_clients;

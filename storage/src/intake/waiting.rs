@@ -78,6 +78,11 @@ impl Waiting {
         Some((key, waiting.entries))
     }
 
+    /// All entries of a series, due or not. They come back through [`Waiting::put_back`] where settling fails.
+    pub(crate) fn take(&mut self, series: &SeriesKey) -> Option<Vec<WaitingEntry>> {
+        self.series.remove(series).map(|waiting| waiting.entries)
+    }
+
     /// Takes back a series that could not be settled. It counts as quiet from now on, whatever its size.
     pub(crate) fn put_back(&mut self, series: SeriesKey, entries: Vec<WaitingEntry>) {
         let now = Instant::now();
