@@ -7,8 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DOORS: [&str; 3] = ["dimse", "dicomweb", "console"];
-const ROOMS: [&str; 4] = ["ingest", "query", "retrieve", "render"];
+const DOORS: [&str; 4] = ["dimse", "dicomweb", "console", "api"];
+const ROOMS: [&str; 8] = [
+    "ingest",
+    "query",
+    "retrieve",
+    "render",
+    "peers",
+    "access",
+    "commitment",
+    "forwarding",
+];
 
 /// Rust source of a part, tests within it apart.
 fn sources(part: &str) -> Vec<(PathBuf, String)> {

@@ -10,6 +10,7 @@ mod logging;
 mod patient_stream;
 mod peer;
 mod rebuild;
+mod registry;
 mod runtime;
 mod serve;
 mod server;
@@ -53,6 +54,8 @@ enum Command {
     Get(peer::Get),
     /// Send what the data folder holds to a peer (C-STORE)
     Send(peer::Send),
+    /// List, register or forget peers, also while the archive runs
+    Peer(registry::PeerCommand),
     /// Make the index anew from packs and intake, while no server runs
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
@@ -95,6 +98,7 @@ impl CommandLine {
             Command::Move(move_to) => move_to.run(&self.settings),
             Command::Get(get) => get.run(&self.settings),
             Command::Send(send) => send.run(&self.settings),
+            Command::Peer(peer) => peer.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),

@@ -101,9 +101,13 @@ impl Signals {
 pub fn announce(server: &Server) {
     let mut out = std::io::stdout().lock();
     let line = format!(
-        "ready dicom={} http=http://{}\n",
+        "ready dicom={} http=http://{}{}\n",
         server.dimse_address(),
-        server.http_address()
+        server.http_address(),
+        server
+            .dimse_tls_address()
+            .map(|address| format!(" dicom-tls={address}"))
+            .unwrap_or_default()
     );
     // A closed standard output is no reason to stop serving.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
@@ -128,7 +132,7 @@ pub fn banner(loaded: &Loaded, server: &Server) {
         "
   Filmroom {version}
 
-  DICOM     {dicom_bound}   AE title {title}
+  DICOM     {dicom_bound}   AE title {title}{tls}
   HTTP      http://{http_bound}
   data      {folder}
   settings  {settings}
@@ -139,6 +143,10 @@ pub fn banner(loaded: &Loaded, server: &Server) {
   Stop:             Ctrl-C
 ",
         version = env!("CARGO_PKG_VERSION"),
+        tls = server
+            .dimse_tls_address()
+            .map(|address| format!("\n  DICOM TLS {address}"))
+            .unwrap_or_default(),
         dicom_bound = server.dimse_address(),
         http_bound = server.http_address(),
         folder = folder.display(),

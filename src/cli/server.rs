@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use filmroom_storage::store::{ScrubOptions, Store};
+use filmroom_storage::{
+    state::StateError,
+    store::{ScrubOptions, Store},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,18 +17,25 @@ use super::{
     settings_flags::reachable,
 };
 use crate::{
+    api,
+    commitment::Commitments,
     config::Config,
     console,
     dataset::DataSetDescriber,
     dicomweb::{self, DicomwebState},
-    dimse::{self, Rooms, Serving},
+    dimse::{
+        self, Listener, Rooms, Serving,
+        tls::{TlsClient, TlsError, TlsServer},
+    },
+    forwarding::Forwarding,
     ingest::Ingest,
+    peers::Peers,
     query::QueryRoom,
     retrieve::Retrieve,
 };
 
 /// Written into the data folder while it is served: the URL of the archive, for whoever finds the folder in use.
-const ADDRESS_FILE: &str = "serving";
+pub(super) const ADDRESS_FILE: &str = "serving";
 
 /// A running archive.
 pub struct Server {
@@ -44,13 +54,30 @@ impl Server {
     /// [`Failure`] when an address or the data folder cannot be had. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         let dimse_listener = bind(config.dicom.listen, "DICOM", "--dicom").await?;
+        let tls_socket = match config.dicom.tls_listen {
+            Some(address) => Some(bind(address, "DICOM TLS", "--set dicom.tls_listen=").await?),
+            None => None,
+        };
         let http_listener = bind(config.http.listen, "HTTP", "--http").await?;
         let folder = config.data.folder.clone();
+        let (tls_server, tls_client) = tls(config)?;
         let store = open_store(config).await?;
+        let peers = Arc::new(open_peers(config)?);
+        let retrieve = Retrieve::new(store.clone());
+        let rules = config.dicom.forward.clone();
+        let forwarding = Forwarding::open(rules, retrieve.clone(), &folder, config.forwarding())
+            .map_err(|error| state_failure("the queue of what is forwarded", &error))?;
+        let ingest = match config.dicom.forward.is_empty() {
+            true => Ingest::new(store.clone()),
+            false => Ingest::watched(store.clone(), Arc::new(forwarding.clone())),
+        };
         let rooms = Rooms {
-            ingest: Ingest::new(store.clone()),
+            ingest,
             query: QueryRoom::new(store.clone()),
-            retrieve: Retrieve::new(store.clone()),
+            retrieve: retrieve.clone(),
+            commitment: Commitments::open(store.clone(), retrieve, &folder, config.commitment())
+                .map_err(|error| state_failure("requests for storage commitment", &error))?,
+            forwarding,
         };
         if !config.scrub.every.is_zero() {
             store.start_scrub(ScrubOptions {
@@ -59,9 +86,20 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
-        let router = router(config, &rooms, &store, &shutdown);
+        let router = router(config, &rooms, &store, &peers, &shutdown);
+        let mut dimse_config = config.dimse();
+        dimse_config.peers = peers;
+        dimse_config.tls = tls_client;
+        let mut listeners = vec![Listener {
+            socket: dimse_listener,
+            tls: None,
+        }];
+        listeners.extend(tls_socket.map(|socket| Listener {
+            socket,
+            tls: tls_server,
+        }));
         let doors = (
-            dimse::serve(dimse_listener, config.dimse(), rooms.clone(), shutdown.clone()),
+            dimse::serve(listeners, dimse_config, rooms.clone(), shutdown.clone()),
             http::serve(
                 http_listener,
                 router,
@@ -97,7 +135,14 @@ impl Server {
     /// Where associations are answered.
     #[must_use]
     pub fn dimse_address(&self) -> SocketAddr {
-        self.dimse.local_address()
+        let first = self.dimse.local_addresses().first();
+        first.copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Where associations are answered by TLS.
+    #[must_use]
+    pub fn dimse_tls_address(&self) -> Option<SocketAddr> {
+        self.dimse.local_addresses().get(1).copied()
     }
 
     /// Where HTTP is answered.
@@ -123,6 +168,34 @@ impl Server {
         let _ = std::fs::remove_file(self.folder.join(ADDRESS_FILE));
         close_store(&self.store, &self.folder).await
     }
+}
+
+type Tls = (Option<Arc<TlsServer>>, Option<Arc<TlsClient>>);
+
+fn tls(config: &Config) -> Result<Tls, Failure> {
+    let failed = |error: TlsError| {
+        Failure::new(
+            Status::Config,
+            format!("TLS for DICOM: {error}"),
+            "dicom.tls_certificate, dicom.tls_key and dicom.tls_authorities name PEM files that Filmroom can read",
+        )
+    };
+    let server = config.tls_server().map_err(failed)?.map(Arc::new);
+    Ok((server, config.tls_client().map_err(failed)?.map(Arc::new)))
+}
+
+fn open_peers(config: &Config) -> Result<Peers, Failure> {
+    let settings = config.dicom.peers.clone();
+    Peers::open(settings, &config.data.folder).map_err(|error| state_failure("peers", &error))
+}
+
+fn state_failure(what: &str, error: &StateError) -> Failure {
+    let sentence = format!("{what} cannot be read: {error}");
+    Failure::new(
+        Status::InputOutput,
+        sentence,
+        "check the disk and the permissions of the data folder",
+    )
 }
 
 /// Opens the store of a configuration.
@@ -156,7 +229,7 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
     store.close().await.map_err(|error| Failure::store(folder, &error))
 }
 
-fn router(config: &Config, rooms: &Rooms, store: &Store, shutdown: &CancellationToken) -> Router {
+fn router(config: &Config, rooms: &Rooms, store: &Store, peers: &Arc<Peers>, shutdown: &CancellationToken) -> Router {
     let dicomweb = DicomwebState::new(
         config.dicomweb(),
         rooms.ingest.clone(),
@@ -165,6 +238,11 @@ fn router(config: &Config, rooms: &Rooms, store: &Store, shutdown: &Cancellation
     );
     console::router(rooms.query.clone())
         .merge(dicomweb::router(dicomweb))
+        .merge(api::router(
+            peers.clone(),
+            rooms.forwarding.clone(),
+            rooms.commitment.clone(),
+        ))
         .merge(health::router(store.clone(), shutdown.clone()))
 }
 

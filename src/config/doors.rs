@@ -1,11 +1,20 @@
 //! What settings mean to the store and to the doors.
 
+use std::sync::Arc;
+
 use filmroom_storage::store::StoreOptions;
 
-use super::Config;
+use super::{Config, value::TlsCallers};
 use crate::{
+    access::{Access, Anyone, Nobody, Users},
+    commitment::Limits,
     dicomweb::{DicomwebConfig, EmptyAnswer, cors::Origins},
-    dimse::{CalledAeTitle, DimseConfig, OtherSopClasses},
+    dimse::{
+        CalledAeTitle, DimseConfig, OtherSopClasses, UnknownCallers,
+        tls::{ClientCertificates, TlsClient, TlsError, TlsFiles, TlsServer},
+    },
+    forwarding,
+    peers::Peers,
 };
 
 impl Config {
@@ -42,11 +51,13 @@ impl Config {
                 true => CalledAeTitle::Own,
                 false => CalledAeTitle::Any,
             },
-            calling_ae_titles: match dicom.check_calling_ae_title {
-                true => dicom.peers.iter().map(|peer| peer.ae_title.clone()).collect(),
-                false => Vec::new(),
+            unknown_callers: match (dicom.check_calling_ae_title, dicom.answer_unknown_callers) {
+                (true, _) => UnknownCallers::Rejected,
+                (false, true) => UnknownCallers::Answered,
+                (false, false) => UnknownCallers::Local,
             },
-            peers: dicom.peers.clone(),
+            peers: Arc::new(Peers::of_settings(dicom.peers.clone())),
+            access: self.access(),
             other_sop_classes: match dicom.accept_private_sop_classes {
                 true => OtherSopClasses::AllPrivate,
                 false => OtherSopClasses::Listed(
@@ -63,6 +74,7 @@ impl Config {
             associations_per_peer_max: dicom.associations_per_host_max as usize,
             pending_connections_max: dicom.pending_connections_max as usize,
             operations_max: u16::try_from(dicom.operations_max).unwrap_or(u16::MAX),
+            move_associations: dicom.move_associations as usize,
             artim_timeout: dicom.association_timeout,
             network_timeout: dicom.network_timeout,
             idle_timeout: dicom.idle_timeout,
@@ -71,9 +83,83 @@ impl Config {
             drain_timeout: self.run.drain_timeout,
             identifier_max_bytes: dicom.identifier_max.as_usize(),
             find_answers_max: u64::from(dicom.find_answers_max),
-            commitment_attempts_max: dicom.commitment_attempts_max,
             ..DimseConfig::default()
         }
+    }
+
+    /// Who lets the users of callers in.
+    fn access(&self) -> Arc<dyn Access> {
+        let users = self.dicom.users.reveal();
+        if users.is_empty() {
+            return Arc::new(Anyone);
+        }
+        match Users::new(users.clone(), self.dicom.user_identity) {
+            Ok(users) => Arc::new(users),
+            // Settings with such users are refused when they are loaded.
+            Err(why) => {
+                tracing::error!(why, "nobody is let in");
+                Arc::new(Nobody)
+            }
+        }
+    }
+
+    /// How long, and how many at a time, the forwarding room tries.
+    #[must_use]
+    pub fn forwarding(&self) -> forwarding::Limits {
+        let dicom = &self.dicom;
+        forwarding::Limits {
+            quiet: dicom.forward_after,
+            try_for: dicom.forward_for,
+            at_once: dicom.forwards_max as usize,
+            at_once_each: dicom.forwards_per_peer_max as usize,
+            ..forwarding::Limits::default()
+        }
+    }
+
+    /// How long the commitment room tries to report.
+    #[must_use]
+    pub fn commitment(&self) -> Limits {
+        Limits {
+            report_for: self.dicom.commitment_report_for,
+            ..Limits::default()
+        }
+    }
+
+    /// Our certificate and its key, where both are named.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        let dicom = &self.dicom;
+        Some(TlsFiles {
+            certificate: dicom.tls_certificate.clone()?,
+            key: dicom.tls_key.clone()?,
+        })
+    }
+
+    /// How TLS callers are answered, where certificate and key are named.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the files do not do.
+    pub fn tls_server(&self) -> Result<Option<TlsServer>, TlsError> {
+        let dicom = &self.dicom;
+        let Some(files) = self.tls_files() else { return Ok(None) };
+        let clients = match (dicom.tls_callers, dicom.tls_authorities.clone()) {
+            (TlsCallers::Required, Some(authorities)) => ClientCertificates::Required(authorities),
+            (TlsCallers::Optional, Some(authorities)) => ClientCertificates::Optional(authorities),
+            (TlsCallers::NotAsked, _) | (_, None) => ClientCertificates::NotAsked,
+        };
+        TlsServer::new(files, clients, dicom.tls_version_min).map(Some)
+    }
+
+    /// How TLS peers are called, where authorities are named.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the files do not do.
+    pub fn tls_client(&self) -> Result<Option<TlsClient>, TlsError> {
+        let dicom = &self.dicom;
+        let authorities = dicom.tls_authorities.clone();
+        authorities
+            .map(|authorities| TlsClient::new(self.tls_files(), authorities, dicom.tls_version_min))
+            .transpose()
     }
 
     /// What the DICOMweb door is told.

@@ -1,6 +1,6 @@
 //! What listening beyond this machine gives away.
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, value::TlsCallers};
 
 /// Refuses addresses that other machines reach, unless `access.insecure` accepts what that gives up.
 ///
@@ -10,11 +10,20 @@ pub fn check_exposure(config: &Config) -> Result<(), ConfigError> {
     if config.access.insecure {
         return Ok(());
     }
+    // Callers with a certificate of an authority of ours are known, and nobody listens in.
+    let tls_without_callers = config
+        .dicom
+        .tls_listen
+        .filter(|_| config.dicom.tls_callers != TlsCallers::Required)
+        .map(|address| {
+            let loss = "take the AE title of a peer, store instances, find and fetch every study";
+            ("dicom.tls_listen", address, loss)
+        });
     let problems: Vec<String> = [
         (
             "dicom.listen",
             config.dicom.listen,
-            "store instances, find and fetch every study under any AE title, and read all of it on the way",
+            "take the AE title of a peer, store instances, find and fetch every study, and read all of it on the way",
         ),
         (
             "http.listen",
@@ -23,12 +32,14 @@ pub fn check_exposure(config: &Config) -> Result<(), ConfigError> {
         ),
     ]
     .into_iter()
+    .chain(tls_without_callers)
     .filter(|(_, address, _)| !address.ip().to_canonical().is_loopback())
     .map(|(key, address, loss)| {
         format!(
-            "{key} = {address} is reached by other machines, and this version neither authenticates nor encrypts: whoever \
-             reaches the port can {loss}. Listen on 127.0.0.1 and let a VPN, an SSH tunnel or an authenticating \
-             TLS proxy in front of it admit people and devices; or accept the loss with --insecure"
+            "{key} = {address} is reached by other machines, and nobody is authenticated there: whoever reaches the port can \
+             {loss}. Listen on 127.0.0.1 and let a VPN, an SSH tunnel or an authenticating TLS proxy in front of it admit \
+             people and devices; for DICOM, dicom.tls_listen with dicom.tls_callers = \"required\" admits devices by their \
+             certificates; or accept the loss with --insecure"
         )
     })
     .collect();

@@ -12,7 +12,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, Given, section::Setting};
+use super::{Config, Given, section::Setting, value::TlsCallers};
+use crate::access::{Demand, Users};
 
 /// Read when no file is named and it is there.
 pub const FILE_DEFAULT: &str = "filmroom.toml";
@@ -212,10 +213,26 @@ impl Layers {
         if let Some([twice, _]) = titles.array_windows().find(|[a, b]| a == b) {
             problems.push(format!("dicom.peers names {twice} twice; an AE title has one address"));
         }
-        if self.config.dicom.check_calling_ae_title && self.config.dicom.peers.is_empty() {
+        let dicom = &self.config.dicom;
+        if dicom.tls_listen.is_some() && (dicom.tls_certificate.is_none() || dicom.tls_key.is_none()) {
+            problems.push("dicom.tls_listen needs dicom.tls_certificate and dicom.tls_key".to_owned());
+        }
+        if dicom.tls_certificate.is_some() != dicom.tls_key.is_some() {
+            problems.push("dicom.tls_certificate and dicom.tls_key go together".to_owned());
+        }
+        if dicom.tls_listen.is_some() && dicom.tls_callers != TlsCallers::NotAsked && dicom.tls_authorities.is_none() {
             problems.push(
-                "dicom.check_calling_ae_title is true, but dicom.peers names nobody: no one could call".to_owned(),
+                "dicom.tls_callers have to be vouched for, and dicom.tls_authorities names nobody who could; or say \
+                 dicom.tls_callers = \"not-asked\""
+                    .to_owned(),
             );
+        }
+        if dicom.user_identity == Demand::Required && dicom.users.reveal().is_empty() {
+            problems
+                .push("dicom.user_identity is required, but there are no dicom.users: no one could call".to_owned());
+        }
+        if let Err(why) = Users::new(dicom.users.reveal().clone(), dicom.user_identity) {
+            problems.push(format!("dicom.users: {why}"));
         }
         if !problems.is_empty() {
             return Err(ConfigError { problems });

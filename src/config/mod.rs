@@ -18,4 +18,4 @@ pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Sour
 pub use objects::{AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, S3};
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
-pub use value::{Given, LogFilter, LogFormat, Secret, Size, Value, WebOrigin};
+pub use value::{Given, LogFilter, LogFormat, Secret, Size, TlsCallers, UserHashes, Value, WebOrigin};

@@ -7,17 +7,21 @@ use filmroom_storage::{model::SopClassUid, store::StoreOptions};
 use super::{
     objects::{AcknowledgeAt, Objects, S3},
     section::{Section, Setting, section},
-    value::{Given, LogFilter, LogFormat, Size, Value, WebOrigin},
+    value::{Given, LogFilter, LogFormat, Size, TlsCallers, UserHashes, Value, WebOrigin},
 };
 use crate::{
+    access::Demand,
+    commitment::Limits,
     dicomweb::{DicomwebConfig, EmptyAnswer},
-    dimse::{AeTitle, DimseConfig, OtherSopClasses, Peer},
+    dimse::{AeTitle, DimseConfig, OtherSopClasses, Peer, tls::TlsVersions},
+    forwarding::{self, Rule},
 };
 
 /// The least that a timeout can be: below it, a machine under load times out by itself.
 const MOMENT: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 fn text<T: Value>(text: &str) -> T {
     #[expect(
@@ -62,14 +66,46 @@ section! {
             unit "",
             about "Address and port for DICOM associations.",
             why "11112 is the registered port that needs no privilege; only this machine reaches it until you decide.";
+        tls_listen: Option<SocketAddr> = None,
+            unit "",
+            about "A second address and port for DICOM associations, by TLS.",
+            why "It needs a certificate; 2762 is the port registered for it.";
+        tls_certificate: Option<PathBuf> = None,
+            unit "",
+            about "PEM file with our certificate, then those between it and its authority; shown when called and when calling.",
+            why "Nobody can make one but you. It is read again when the file changes.";
+        tls_key: Option<PathBuf> = None,
+            unit "",
+            about "PEM file with the private key of the certificate.",
+            why "As for the certificate.";
+        tls_authorities: Option<PathBuf> = None,
+            unit "",
+            about "PEM file with the authorities that TLS peers have to be vouched for by, or with certificates to trust themselves.",
+            why "Nobody is trusted by default, public authorities included.";
+        tls_callers: TlsCallers = TlsCallers::Required,
+            unit "",
+            about "Whether those that call by TLS have to show a certificate.",
+            why "An encrypted line to nobody in particular protects from listeners, not from callers.";
+        tls_version_min: TlsVersions = TlsVersions::From12,
+            unit "",
+            about "Oldest version of TLS that is spoken.",
+            why "PS3.15 B.12 demands 1.2 beside 1.3; nothing older is safe.";
+        users: UserHashes = UserHashes::default(),
+            unit "",
+            about "Users that callers may name by user identity negotiation, with the Argon2 hash of their passcode.",
+            why "While none is named, what callers say of their user is not looked at.";
+        user_identity: Demand = Demand::Optional,
+            unit "",
+            about "Whether callers have to name a user, where there are users.",
+            why "Most modalities cannot; who names one has to be right in any case.";
         ae_title: AeTitle = dimse().ae_title,
             unit "",
             about "Application entity title of this archive.",
             why "The name of the product; modalities are told it.";
-        peers: Vec<Peer> = dimse().peers,
+        peers: Vec<Peer> = Vec::new(),
             unit "",
-            about "Other application entities: C-MOVE destinations, and the callers known when calling titles are checked.",
-            why "Images are only ever sent to peers listed here.";
+            about "Other application entities: callers that are known, and C-MOVE destinations. More can be registered while the archive runs (`filmroom peer`).",
+            why "Images are only ever sent to peers.";
         check_called_ae_title: bool = false,
             unit "",
             about "Refuse associations that call another AE title than ours.",
@@ -78,6 +114,10 @@ section! {
             unit "",
             about "Refuse associations from AE titles that are not among the peers.",
             why "A title is no proof of identity; it keeps the wrong device out, not an attacker.";
+        answer_unknown_callers: bool = false,
+            unit "",
+            about "Answer AE titles that are not among the peers also when they call from other machines.",
+            why "Whoever reaches the port could store, find and fetch; on this machine every title is answered in any case.";
         accept_private_sop_classes: bool = matches!(dimse().other_sop_classes, OtherSopClasses::AllPrivate),
             unit "",
             about "Take instances of every private SOP class (outside 1.2.840.10008).",
@@ -110,6 +150,10 @@ section! {
             unit "operations",
             about "Operations outstanding on one association when the peer negotiates an asynchronous window.",
             why "A sender goes on while an instance is synced to disk.";
+        move_associations: u32 = dimse().move_associations as u32, range 1 => 64,
+            unit "associations",
+            about "Associations that one C-MOVE opens with its destination, to send over at one time.",
+            why "Most workstations take one at a time from one sender; more help over long or slow lines.";
         association_timeout: Duration = dimse().artim_timeout, range MOMENT => HOUR,
             unit "",
             about "Longest wait for a whole association request, and for a peer to close (ARTIM, PS3.8 §9.1.5).",
@@ -138,10 +182,30 @@ section! {
             unit "answers",
             about "Most answers to one C-FIND; then it ends with status A700H and the peer has to narrow the query.",
             why "Answers are streamed, so the bound is there to end mistakes.";
-        commitment_attempts_max: u32 = dimse().commitment_attempts_max, range 1 => 10_000,
-            unit "attempts",
-            about "Attempts to deliver a storage commitment report, with pauses growing to 10 minutes.",
-            why "A workstation that is off overnight still gets it.";
+        forward: Vec<Rule> = Vec::new(),
+            unit "",
+            about "Rules by which instances that come in are passed on to peers, or peers are notified of them.",
+            why "Nothing leaves the archive by itself.";
+        forward_after: Duration = forwarding::Limits::default().quiet, range MOMENT => HOUR,
+            unit "",
+            about "A series is passed on when no instance of it has come for this long.",
+            why "One association for a series rather than one an instance.";
+        forward_for: Duration = forwarding::Limits::default().try_for, range MOMENT => YEAR,
+            unit "",
+            about "Passing on is tried for so long, with pauses growing to 10 minutes; then it waits for a person (/api/v1/forwards).",
+            why "A workstation that is off over a holiday still gets its images.";
+        forwards_max: u32 = forwarding::Limits::default().at_once as u32, range 1 => 256,
+            unit "series",
+            about "Series that are passed on at one time.",
+            why "Reading for others must not keep modalities waiting.";
+        forwards_per_peer_max: u32 = forwarding::Limits::default().at_once_each as u32, range 1 => 256,
+            unit "series",
+            about "Series that are passed on to one peer at one time.",
+            why "Small systems take few associations.";
+        commitment_report_for: Duration = Limits::default().report_for, range MOMENT => YEAR,
+            unit "",
+            about "A report of storage commitment is tried for so long, with pauses growing to 10 minutes.",
+            why "A workstation that is off over a holiday still gets it.";
     }
 }
 

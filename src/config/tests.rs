@@ -197,13 +197,43 @@ fn the_doors_run_with_their_own_defaults() {
         called_ae_title: crate::dimse::CalledAeTitle::Any,
         ..crate::dimse::DimseConfig::default()
     };
-    assert_eq!(config.dimse(), dimse);
+    assert_eq!(format!("{:?}", config.dimse()), format!("{dimse:?}"));
     assert_eq!(config.dicomweb(), crate::dicomweb::DicomwebConfig::default());
 }
 
 #[test]
-fn a_check_of_callers_needs_callers() {
-    refused("[dicom]\ncheck_calling_ae_title = true\n", &["names nobody"]);
+fn parts_of_tls_and_users_belong_together() {
+    refused(
+        "[dicom]\ntls_listen = \"127.0.0.1:0\"\n",
+        &["needs dicom.tls_certificate", "vouched for"],
+    );
+    refused("[dicom]\ntls_key = \"key.pem\"\n", &["go together"]);
+    refused("[dicom]\nuser_identity = \"required\"\n", &["no one could call"]);
+    refused("[dicom.users]\nada = \"secret\"\n", &["no Argon2 hash"]);
+    refused("[dicom.users]\nada = 1\n", &["not a text"]);
+}
+
+#[test]
+fn peers_are_told_in_full_and_hashes_are_not_shown() {
+    let hash = crate::access::hash(b"secret").unwrap();
+    let text = format!(
+        "[dicom]\npeers = [\"A=h:104\", {{ ae_title = \"B\", address = \"[::1]:2762\", tls = true, may = [\"find\"] }}]\n\
+         [dicom.users]\nada = \"{hash}\"\n"
+    );
+    let loaded = from_file(&text).unwrap();
+    let report = loaded.report();
+    assert!(!report.contains(&hash) && report.contains("ada"));
+    let [a, b] = loaded.config.dicom.peers.as_slice() else {
+        panic!()
+    };
+    assert!(a.is_plain() && !b.is_plain());
+    let shown = Value::show(&loaded.config.dicom.peers);
+    let again = from_file(&format!("[dicom]\npeers = {shown}\n")).unwrap();
+    assert_eq!(again.config.dicom.peers, loaded.config.dicom.peers);
+    refused(
+        "[dicom]\npeers = [{ ae_title = \"B\", address = \"h:104\", colour = 1 }]\n",
+        &["colour"],
+    );
 }
 
 #[test]

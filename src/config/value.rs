@@ -1,8 +1,9 @@
 //! Kinds of values that settings have: how they are read, what is allowed, how they are shown.
 
 use std::{
+    collections::BTreeMap,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -10,7 +11,11 @@ use std::{
 
 use filmroom_storage::model::SopClassUid;
 
-use crate::dimse::{AeTitle, Peer};
+use crate::{
+    access::Demand,
+    dimse::{AeTitle, Peer, tls::TlsVersions},
+    forwarding::Rule,
+};
 
 /// A value as a file, a flag or a variable of the environment gives it, before it is understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,22 @@ impl Given {
             Self::Integer(number) => Some(number.to_string()),
             Self::Boolean(boolean) => Some(boolean.to_string()),
             Self::List(_) | Self::Table(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// The value as JSON, for kinds that are read so. As deep as TOML lets it be.
+    fn as_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Self::Text(text) => Json::from(text.as_str()),
+            Self::Integer(number) => Json::from(*number),
+            Self::Boolean(boolean) => Json::from(*boolean),
+            Self::List(items) => items.iter().map(Self::as_json).collect(),
+            Self::Table(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.clone(), value.as_json()))
+                .collect(),
+            Self::Other(kind) => Json::from(*kind),
         }
     }
 }
@@ -279,70 +300,162 @@ impl Value for AeTitle {
     }
 }
 
-/// Understands an AE title, and the host and port that it listens on.
-fn peer(title: &str, address: &str) -> Result<Peer, String> {
-    let ae_title = AeTitle::from_text(title)?;
-    let (host, port) = address
-        .rsplit_once(':')
-        .ok_or_else(|| format!("\"{address}\" has no port"))?;
-    let port = port.parse().ok().filter(|port| *port != 0);
-    let port = port.ok_or_else(|| format!("\"{address}\" has no port from 1 to 65535"))?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
-        Some(inner) => return Err(format!("\"{inner}\" is no IPv6 address")),
-        None if host.contains(':') => return Err(format!("put the IPv6 address into brackets: [{host}]:{port}")),
-        None => host,
-    };
-    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    if !is_name && !host.contains(':') {
-        return Err(format!("\"{host}\" is neither a host name nor an IP address"));
-    }
-    Ok(Peer {
-        ae_title,
-        host: host.to_owned(),
-        port,
-    })
-}
-
 impl Value for Peer {
-    const ALLOWED: &'static str = "AET=HOST:PORT, or in a file { ae_title = \"AET\", address = \"HOST:PORT\" }";
+    const ALLOWED: &'static str = "AET=HOST:PORT, or in a file { ae_title = \"AET\", address = \"HOST:PORT\" } and what else is \
+         known: tls, certificate, may, transfer_syntaxes, character_set, quirks";
     fn from_text(text: &str) -> Result<Self, String> {
-        let (title, address) = text
-            .split_once('=')
-            .ok_or_else(|| format!("\"{text}\" is not of the form AET=HOST:PORT"))?;
-        peer(title, address)
+        Self::parse(text).map_err(|error| error.to_string())
     }
     fn from_given(given: &Given) -> Result<Self, String> {
-        let Given::Table(entries) = given else {
-            return match given {
-                Given::Text(text) => Self::from_text(text),
-                _ => Err("neither a text nor a table".to_owned()),
-            };
-        };
-        let (mut title, mut address) = (None, None);
-        for (key, value) in entries {
-            match (key.as_str(), value) {
-                ("ae_title", Given::Text(text)) => title = Some(text),
-                ("address", Given::Text(text)) => address = Some(text),
-                ("ae_title" | "address", _) => return Err(format!("{key} is not a text")),
-                _ => return Err(format!("a peer has no \"{key}\": only ae_title and address")),
-            }
-        }
-        match (title, address) {
-            (Some(title), Some(address)) => peer(title, address),
-            _ => Err("a peer needs ae_title and address".to_owned()),
+        match given {
+            Given::Text(text) => Self::from_text(text),
+            Given::Table(_) => serde_json::from_value(given.as_json()).map_err(|error| error.to_string()),
+            _ => Err("neither a text nor a table".to_owned()),
         }
     }
     fn show(&self) -> String {
-        let Self { ae_title, host, port } = self;
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
-        quoted(&format!("{ae_title}={host}:{port}"))
+        if self.is_plain() {
+            return quoted(&format!("{}={}", self.ae_title, self.address()));
+        }
+        toml::Value::try_from(self).map_or_else(|error| quoted(&error.to_string()), |table| table.to_string())
     }
 }
+
+impl Value for Rule {
+    const ALLOWED: &'static str = "the AE title of a peer, or in a file { to = \"AET\" } and what else is meant: task (send or \
+         notify), calling, modality, sop_class";
+    fn from_text(text: &str) -> Result<Self, String> {
+        AeTitle::from_text(text).map(Self::to)
+    }
+    fn from_given(given: &Given) -> Result<Self, String> {
+        match given {
+            Given::Text(text) => Self::from_text(text),
+            Given::Table(_) => serde_json::from_value(given.as_json()).map_err(|error| error.to_string()),
+            _ => Err("neither a text nor a table".to_owned()),
+        }
+    }
+    fn show(&self) -> String {
+        toml::Value::try_from(self).map_or_else(|error| quoted(&error.to_string()), |table| table.to_string())
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    const ALLOWED: &'static str = T::ALLOWED;
+    const SECRET: bool = T::SECRET;
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            T::from_text(text).map(Some)
+        }
+    }
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), Value::show)
+    }
+}
+
+/// Users by name, each with the Argon2 hash of a passcode.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct UserHashes(BTreeMap<String, String>);
+
+impl UserHashes {
+    /// Name to hash, for the one place that needs them.
+    #[must_use]
+    pub fn reveal(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserHashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl Value for UserHashes {
+    const ALLOWED: &'static str =
+        "in a file alone, a line NAME = \"HASH\" for each, with what `filmroom config hash` prints";
+    const SECRET: bool = true;
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(Self::default())
+        } else {
+            Err("users stand in a file".to_owned())
+        }
+    }
+    fn from_given(given: &Given) -> Result<Self, String> {
+        let Given::Table(entries) = given else {
+            return given
+                .as_text()
+                .ok_or_else(|| "not a table".to_owned())
+                .and_then(|text| Self::from_text(&text));
+        };
+        let hashes = entries.iter().map(|(name, hash)| match hash {
+            Given::Text(hash) => Ok((name.clone(), hash.clone())),
+            _ => Err(format!("the hash of {name} is not a text")),
+        });
+        Ok(Self(hashes.collect::<Result<_, String>>()?))
+    }
+    fn show(&self) -> String {
+        if self.0.is_empty() {
+            return quoted("");
+        }
+        let masked: Vec<String> = self
+            .0
+            .keys()
+            .map(|name| format!("{} = \"********\"", quoted(name)))
+            .collect();
+        format!("{{ {} }}", masked.join(", "))
+    }
+}
+
+/// Declares a value that is one of a few words.
+macro_rules! words {
+    ($(#[$attribute:meta])* $name:ty: $allowed:literal { $($word:literal => $value:expr,)* }) => {
+        impl Value for $name {
+            const ALLOWED: &'static str = $allowed;
+            fn from_text(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($value),)*
+                    _ => Err(format!("\"{text}\" is none of these words")),
+                }
+            }
+            fn show(&self) -> String {
+                $(if *self == $value {
+                    return quoted($word);
+                })*
+                quoted("")
+            }
+        }
+    };
+}
+
+/// Whether TLS callers have to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsCallers {
+    /// They must.
+    Required,
+    /// They may.
+    Optional,
+    /// They are not asked.
+    NotAsked,
+}
+
+words!(TlsCallers: "required, optional or not-asked" {
+    "required" => Self::Required,
+    "optional" => Self::Optional,
+    "not-asked" => Self::NotAsked,
+});
+
+words!(TlsVersions: "1.2 or 1.3" {
+    "1.2" => Self::From12,
+    "1.3" => Self::Only13,
+});
+
+words!(Demand: "optional or required" {
+    "optional" => Self::Optional,
+    "required" => Self::Required,
+});
 
 impl Value for SopClassUid {
     const ALLOWED: &'static str = "a UID";

@@ -1,8 +1,12 @@
 //! C-MOVE SCP (PS3.7 §9.1.4, PS3.4 §C.4.2): instances go to a third node, which has to be a configured peer.
 
+use std::sync::Arc;
+
 use super::{
     association::{Association, AssociationError, Context, QueryModel, connect},
-    c_find, c_get, identifier,
+    c_find, c_get,
+    config::{DimseConfig, Peer},
+    identifier,
     message::CommandSet,
     session::{self, Session},
     status::Status,
@@ -18,7 +22,7 @@ pub(super) async fn serve(
     request: CommandSet,
 ) -> Result<(), AssociationError> {
     let read = identifier::read(association, context, request.has_data_set).await?;
-    let Some(peer) = association.config().peer(&request.move_destination).cloned() else {
+    let Some(peer) = association.config().peer(&request.move_destination) else {
         let comment = "the move destination is not a configured peer";
         return session::answer(
             association,
@@ -49,7 +53,7 @@ pub(super) async fn serve(
     if plan.total == 0 {
         return c_get::finish(association, context, &request, &Progress::new(0), false).await;
     }
-    let mut destination = match connect(&peer, &plan.proposal(), association.config().clone()).await {
+    let mut destination = match connect(&peer, &plan.proposal(&peer), association.config().clone()).await {
         Ok(destination) => destination,
         Err(error) => {
             tracing::warn!(%error, destination = %peer.ae_title, "the move destination does not answer");
@@ -68,6 +72,33 @@ pub(super) async fn serve(
         request: &request,
     };
     let retrieve = &session.rooms.retrieve;
+    let several = asker.association.config().move_associations;
+    if several > 1 && plan.total > 1 {
+        let count = plan.total.min(several as u64) as usize;
+        let first = destination.negotiated().contexts().to_vec();
+        let mut receivers = vec![destination];
+        while receivers.len() < count {
+            let Some(another) = more(&peer, &plan, &first, asker.association.config()).await else {
+                break;
+            };
+            receivers.push(another);
+        }
+        let performed = sub_operation::perform_together(&mut receivers, retrieve, plan, &originator, &mut asker).await;
+        let performed = match performed {
+            Ok(performed) => performed,
+            Err(error) => {
+                for receiver in receivers {
+                    receiver.fail(&AssociationError::Left).await;
+                }
+                return Err(error);
+            }
+        };
+        for (receiver, lost) in receivers.into_iter().zip(performed.lost) {
+            leave(receiver, lost, &peer).await;
+        }
+        session.tally.sent += performed.progress.arrived();
+        return c_get::finish(association, context, &request, &performed.progress, performed.cancelled).await;
+    }
     let performed = sub_operation::perform(&mut destination, retrieve, plan, Some(&originator), &mut asker).await;
     let performed = match performed {
         Ok(performed) => performed,
@@ -77,7 +108,30 @@ pub(super) async fn serve(
             return Err(error);
         }
     };
-    match &performed.lost {
+    leave(destination, performed.lost, &peer).await;
+    session.tally.sent += performed.progress.arrived();
+    c_get::finish(association, context, &request, &performed.progress, performed.cancelled).await
+}
+
+/// Opens one more association with a destination; `None` when it takes none, or has agreed on other contexts.
+async fn more(peer: &Peer, plan: &Plan, first: &[Context], config: &Arc<DimseConfig>) -> Option<Association> {
+    let association = match connect(peer, &plan.proposal(peer), config.clone()).await {
+        Ok(association) => association,
+        Err(error) => {
+            tracing::info!(%error, destination = %peer.ae_title, "the move destination takes no more associations");
+            return None;
+        }
+    };
+    if association.negotiated().contexts() == first {
+        return Some(association);
+    }
+    leave(association, None, peer).await;
+    None
+}
+
+/// Ends the association with a destination.
+async fn leave(destination: Association, lost: Option<AssociationError>, peer: &Peer) {
+    match lost {
         None => {
             if let Err(error) = destination.release().await {
                 tracing::debug!(%error, "the move destination did not answer the release");
@@ -85,11 +139,9 @@ pub(super) async fn serve(
         }
         Some(error) => {
             tracing::warn!(%error, destination = %peer.ae_title, "the move destination was lost");
-            destination.fail(error).await;
+            destination.fail(&error).await;
         }
     }
-    session.tally.sent += performed.progress.arrived();
-    c_get::finish(association, context, &request, &performed.progress, performed.cancelled).await
 }
 
 /// The asker is told over its own association while the receiver is sent to over another.

@@ -1,90 +1,14 @@
 //! Settings of the DIMSE door, and the names of those it talks with.
 
-use std::{fmt, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-/// An Application Entity title (PS3.5 §6.2 VR `AE`): 1 to 16 printable ASCII characters without `\`; leading and trailing
-/// spaces do not count and are not kept.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AeTitle(Box<str>);
+pub use crate::peers::{AeTitle, AeTitleError, Peer};
+use crate::{
+    access::{Access, Anyone},
+    peers::Peers,
+};
 
-/// Why a text is no AE title.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AeTitleError {
-    /// Nothing is left after spaces are removed.
-    #[error("an AE title is empty")]
-    Empty,
-    /// PS3.5 §6.2 allows 16 characters.
-    #[error("an AE title of {0} characters: at most 16 are allowed")]
-    TooLong(usize),
-    /// Only printable ASCII without backslash may stand in an AE title.
-    #[error("an AE title holds a character other than printable ASCII, or a backslash")]
-    Character,
-}
-
-impl AeTitle {
-    /// Checks a text.
-    ///
-    /// # Errors
-    /// [`AeTitleError`] naming the first rule that is broken.
-    pub fn new(text: &str) -> Result<Self, AeTitleError> {
-        let title = text.trim_matches([' ', '\0']);
-        if title.is_empty() {
-            return Err(AeTitleError::Empty);
-        }
-        if !title.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'\\') {
-            return Err(AeTitleError::Character);
-        }
-        if title.len() > 16 {
-            return Err(AeTitleError::TooLong(title.len()));
-        }
-        Ok(Self(title.into()))
-    }
-
-    /// The title without padding.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for AeTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for AeTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::str::FromStr for AeTitle {
-    type Err = AeTitleError;
-
-    fn from_str(text: &str) -> Result<Self, AeTitleError> {
-        Self::new(text)
-    }
-}
-
-impl TryFrom<String> for AeTitle {
-    type Error = AeTitleError;
-
-    fn try_from(text: String) -> Result<Self, AeTitleError> {
-        Self::new(&text)
-    }
-}
-
-/// A node that this one may call: destination of C-MOVE, receiver of commitment reports, target of `send`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// By what name it is called.
-    pub ae_title: AeTitle,
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
+use super::tls::TlsClient;
 
 /// Which called AE titles are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +17,17 @@ pub enum CalledAeTitle {
     Own,
     /// Any: for modalities whose configuration cannot be changed.
     Any,
+}
+
+/// What becomes of callers whose AE title is none of the peers'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownCallers {
+    /// Answered when they call from this machine, else rejected with "calling AE title not recognized".
+    Local,
+    /// Answered from anywhere.
+    Answered,
+    /// Rejected from anywhere.
+    Rejected,
 }
 
 /// What happens with SOP classes outside the standard's storage classes.
@@ -105,16 +40,20 @@ pub enum OtherSopClasses {
 }
 
 /// Settings of the DIMSE door. `Default` is what `filmroom serve` runs with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DimseConfig {
     /// The archive's own AE title.
     pub ae_title: AeTitle,
     /// Which called AE titles are answered.
     pub called_ae_title: CalledAeTitle,
-    /// Calling AE titles that are answered; empty answers all.
-    pub calling_ae_titles: Vec<AeTitle>,
-    /// The nodes that the archive may call.
-    pub peers: Vec<Peer>,
+    /// What becomes of callers that are no peers.
+    pub unknown_callers: UnknownCallers,
+    /// The nodes that the archive knows.
+    pub peers: Arc<Peers>,
+    /// Who lets the users of callers in.
+    pub access: Arc<dyn Access>,
+    /// How peers are called that speak TLS; `None` calls none of them.
+    pub tls: Option<Arc<TlsClient>>,
     /// Storage SOP classes beyond the standard's.
     pub other_sop_classes: OtherSopClasses,
     /// Longest P-DATA-TF that peers may send, in bytes; 0 is no limit. A PDU is never held whole, so that the length costs
@@ -134,6 +73,8 @@ pub struct DimseConfig {
     /// ARTIM (PS3.8 §9.1.5): time for an association request to arrive whole, and for a peer to close after a rejection,
     /// release or abort. A slow link needs a second.
     pub artim_timeout: Duration,
+    /// Associations that one C-MOVE opens with its destination at most.
+    pub move_associations: usize,
     /// Time without a single byte in the middle of a message, and for a peer to take what is sent. Longer than TCP needs to
     /// get over a lost link.
     pub network_timeout: Duration,
@@ -149,17 +90,18 @@ pub struct DimseConfig {
     pub identifier_max_bytes: usize,
     /// Most answers to one C-FIND; more end with "out of resources" (A700H), after which the peer has to narrow the query.
     pub find_answers_max: u64,
-    /// Attempts to report a storage commitment, with growing pauses between them (1 s, doubling, at most 10 minutes).
-    pub commitment_attempts_max: u32,
 }
 
 impl Default for DimseConfig {
     fn default() -> Self {
         Self {
-            ae_title: AeTitle("FILMROOM".into()),
+            #[expect(clippy::unwrap_used, reason = "a title by its letters")]
+            ae_title: AeTitle::new("FILMROOM").unwrap(),
             called_ae_title: CalledAeTitle::Own,
-            calling_ae_titles: Vec::new(),
-            peers: Vec::new(),
+            unknown_callers: UnknownCallers::Local,
+            peers: Arc::default(),
+            access: Arc::new(Anyone),
+            tls: None,
             other_sop_classes: OtherSopClasses::AllPrivate,
             max_pdu_length_bytes: 256 << 10,
             max_sent_pdu_length_bytes: 256 << 10,
@@ -167,6 +109,7 @@ impl Default for DimseConfig {
             associations_per_peer_max: 64,
             pending_connections_max: 256,
             operations_max: 8,
+            move_associations: 1,
             artim_timeout: Duration::from_secs(30),
             network_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(600),
@@ -175,43 +118,14 @@ impl Default for DimseConfig {
             drain_timeout: Duration::from_secs(30),
             identifier_max_bytes: 8 << 20,
             find_answers_max: 1_000_000,
-            commitment_attempts_max: 40,
         }
     }
 }
 
 impl DimseConfig {
-    /// The peer of this title.
+    /// The peer of this title, as it is known now.
     #[must_use]
-    pub fn peer(&self, ae_title: &str) -> Option<&Peer> {
-        let ae_title = ae_title.trim_matches([' ', '\0']);
-        self.peers.iter().find(|peer| peer.ae_title.as_str() == ae_title)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Result<&str, AeTitleError>) {
-        assert_eq!(
-            AeTitle::new(text).as_ref().map(AeTitle::as_str),
-            expected.as_ref().copied()
-        );
-    }
-
-    #[test]
-    fn spaces_around_a_title_do_not_count() {
-        check("  CT 1  ", Ok("CT 1"));
-        check("CT\0", Ok("CT"));
-    }
-
-    #[test]
-    fn refuses_what_is_no_title() {
-        check("   ", Err(AeTitleError::Empty));
-        check("A\\B", Err(AeTitleError::Character));
-        check("R\u{f6}ntgen", Err(AeTitleError::Character));
-        check("SEVENTEEN LETTERS", Err(AeTitleError::TooLong(17)));
+    pub fn peer(&self, ae_title: &str) -> Option<Peer> {
+        self.peers.get(ae_title)
     }
 }

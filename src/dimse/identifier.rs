@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     dataset::{self, CharacterSet},
+    peers::Peer,
     query::{Key, Level},
     retrieve::Selection,
 };
@@ -61,7 +62,10 @@ pub(super) async fn read(
     };
     Ok(match dataset::parse(&bytes, &context.transfer_syntax, longest) {
         Ok(attributes) => {
-            let character_set = character_set(&bytes, &context.transfer_syntax);
+            let of_peer = || association.negotiated().peer.as_ref().map(Peer::character_set);
+            let character_set = character_set(&bytes, &context.transfer_syntax)
+                .or_else(of_peer)
+                .unwrap_or(CharacterSet::Utf8);
             Ok(Identifier {
                 attributes,
                 character_set,
@@ -71,14 +75,14 @@ pub(super) async fn read(
     })
 }
 
-/// The requestor's own character set, so that it can read the answers; UTF-8 for who names none.
-fn character_set(bytes: &Bytes, transfer_syntax: &TransferSyntaxUid) -> CharacterSet {
+/// The requestor's own character set, so that it can read the answers; `None` when it names none.
+fn character_set(bytes: &Bytes, transfer_syntax: &TransferSyntaxUid) -> Option<CharacterSet> {
     use super::association::{EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
     let (explicit, big) = match transfer_syntax.as_str() {
         IMPLICIT_VR_LITTLE_ENDIAN => (false, false),
         EXPLICIT_VR_LITTLE_ENDIAN => (true, false),
         EXPLICIT_VR_BIG_ENDIAN => (true, true),
-        _ => return CharacterSet::Utf8,
+        _ => return None,
     };
     let two = |bytes: [u8; 2]| {
         if big {
@@ -104,11 +108,10 @@ fn character_set(bytes: &Bytes, transfer_syntax: &TransferSyntaxUid) -> Characte
         };
         if tag == SPECIFIC_CHARACTER_SET {
             let terms = String::from_utf8_lossy(value).trim_matches([' ', '\0']).to_owned();
-            let plain = matches!(terms.as_str(), "" | "ISO_IR 6" | "ISO_IR 192");
-            return if plain {
-                CharacterSet::Utf8
-            } else {
-                CharacterSet::Terms(terms)
+            return match terms.as_str() {
+                "" => None,
+                "ISO_IR 6" | "ISO_IR 192" => Some(CharacterSet::Utf8),
+                _ => Some(CharacterSet::Terms(terms)),
             };
         }
         if tag > SPECIFIC_CHARACTER_SET {
@@ -116,7 +119,7 @@ fn character_set(bytes: &Bytes, transfer_syntax: &TransferSyntaxUid) -> Characte
         }
         rest = after;
     }
-    CharacterSet::Utf8
+    None
 }
 
 /// The level of a query or retrieval, checked against the information model (PS3.4 §C.6).

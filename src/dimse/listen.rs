@@ -2,28 +2,44 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
     Rooms,
-    association::{Admission, Association, AssociationError, Connection, Rejection, accept},
+    association::{Admission, Arrival, Association, AssociationError, Connection, Reach, Rejection, Service, accept},
+    carrier::DimseCarrier,
     config::DimseConfig,
+    n_event_report::{DimseReporter, Lines},
     session::{self, Session},
+    tls::{TlsError, TlsServer},
 };
 
 /// Pause after the system refused a connection (no file descriptors): it will not have one a microsecond later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for aborted associations to end.
 const ABORT_GRACE: Duration = Duration::from_secs(10);
+
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Listener {
+    /// The bound socket.
+    pub socket: TcpListener,
+    /// How its connections are made private; `None` for plain TCP.
+    pub tls: Option<Arc<TlsServer>>,
+}
 
 /// How many associations there are, in all and for each address.
 #[derive(Debug, Default)]
@@ -77,8 +93,10 @@ pub(super) struct Door {
     draining: CancellationToken,
     /// Running ones end now.
     aborting: CancellationToken,
-    /// Work that outlives its association: reports of storage commitment.
+    /// Associations, and what works for the rooms.
     tracker: TaskTracker,
+    /// Associations that reports of storage commitment can be told over.
+    lines: Arc<Lines>,
     next_id: AtomicU64,
 }
 
@@ -91,16 +109,45 @@ impl Door {
             draining,
             aborting: CancellationToken::new(),
             tracker: TaskTracker::new(),
+            lines: Arc::default(),
             next_id: AtomicU64::new(1),
         })
     }
 
     /// Takes connections until draining begins, then waits for what runs.
-    pub(super) async fn listen(self: Arc<Self>, listener: TcpListener) {
+    pub(super) async fn listen(self: Arc<Self>, listeners: Vec<Listener>) {
         let pending = Arc::new(Semaphore::new(self.config.pending_connections_max));
+        let reporter = DimseReporter {
+            config: self.config.clone(),
+            lines: self.lines.clone(),
+        };
+        let commitment = self.rooms.commitment.clone();
+        self.tracker
+            .spawn(commitment.work(Arc::new(reporter), self.draining.clone()));
+        let carrier = DimseCarrier {
+            config: self.config.clone(),
+            retrieve: self.rooms.retrieve.clone(),
+        };
+        let forwarding = self.rooms.forwarding.clone();
+        self.tracker
+            .spawn(forwarding.work(Arc::new(carrier), self.draining.clone()));
+        let listening = listeners
+            .into_iter()
+            .map(|listener| self.clone().take_from(listener, pending.clone()));
+        futures_util::future::join_all(listening).await;
+        self.tracker.close();
+        if timeout(self.config.drain_timeout, self.tracker.wait()).await.is_err() {
+            tracing::warn!("associations are still running and are aborted");
+            self.aborting.cancel();
+            let _ = timeout(ABORT_GRACE, self.tracker.wait()).await;
+        }
+    }
+
+    /// Takes connections of one listener until draining begins.
+    async fn take_from(self: Arc<Self>, Listener { socket, tls }: Listener, pending: Arc<Semaphore>) {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 () = self.draining.cancelled() => break,
             };
             let (stream, address) = match accepted {
@@ -126,41 +173,67 @@ impl Door {
                 id,
                 peer = %address,
                 calling_ae = tracing::field::Empty,
-                called_ae = tracing::field::Empty
+                called_ae = tracing::field::Empty,
+                user = tracing::field::Empty
             );
+            let tls = tls.clone();
             let task = async move {
-                let served =
-                    AssertUnwindSafe(door.connection(Box::new(stream), address.ip(), address.to_string(), waiting));
+                let served = AssertUnwindSafe(door.connection(stream, tls, address, waiting));
                 if served.catch_unwind().await.is_err() {
                     tracing::error!("the association ended by a panic; the others go on");
                 }
             };
             self.tracker.spawn(task.instrument(span));
         }
-        drop(listener);
-        self.tracker.close();
-        if timeout(self.config.drain_timeout, self.tracker.wait()).await.is_err() {
-            tracing::warn!("associations are still running and are aborted");
-            self.aborting.cancel();
-            let _ = timeout(ABORT_GRACE, self.tracker.wait()).await;
-        }
+    }
+
+    /// Shakes hands where the listener speaks TLS, and tells what is known of the caller.
+    async fn secured(
+        &self,
+        stream: TcpStream,
+        tls: Option<&TlsServer>,
+        address: SocketAddr,
+    ) -> Result<(Box<dyn Connection>, Arrival), TlsError> {
+        // A connection that ends at a loopback address began on this machine, wherever the listener is bound.
+        let is_local = stream
+            .local_addr()
+            .is_ok_and(|local| local.ip().to_canonical().is_loopback());
+        let mut arrival = Arrival {
+            address: address.to_string(),
+            reach: if is_local { Reach::Local } else { Reach::Remote },
+            certificate: None,
+        };
+        let Some(tls) = tls else {
+            return Ok((Box::new(stream), arrival));
+        };
+        let (stream, certificate) = tls.accept(stream, self.config.artim_timeout).await?;
+        arrival.certificate = certificate;
+        Ok((Box::new(stream), arrival))
     }
 
     async fn connection<P: Send>(
         self: Arc<Self>,
-        connection: Box<dyn Connection>,
-        address: IpAddr,
-        peer_address: String,
+        stream: TcpStream,
+        tls: Option<Arc<TlsServer>>,
+        address: SocketAddr,
         pending: P,
     ) {
+        let secured = tokio::select! {
+            secured = self.secured(stream, tls.as_deref(), address) => secured,
+            () = self.draining.cancelled() => return,
+        };
+        let (connection, arrival) = match secured {
+            Ok(secured) => secured,
+            Err(error) => return tracing::info!(%error, "no association"),
+        };
         let admit = || {
             if self.draining.is_cancelled() {
                 return Admission::Refused(Rejection::Congestion);
             }
-            self.census.admit(address, &self.config)
+            self.census.admit(address.ip(), &self.config)
         };
         let opened = tokio::select! {
-            opened = accept(connection, peer_address, self.config.clone(), admit) => opened,
+            opened = accept(connection, arrival, self.config.clone(), admit) => opened,
             // Whoever has not asked yet is not waited for.
             () = self.draining.cancelled() => Err(AssociationError::Stopping),
         };
@@ -180,6 +253,9 @@ impl Door {
         let span = tracing::Span::current();
         span.record("calling_ae", negotiated.calling_ae_title.as_str());
         span.record("called_ae", negotiated.called_ae_title.as_str());
+        if let Some(user) = &negotiated.user {
+            span.record("user", user.as_str());
+        }
         tracing::debug!(
             contexts = negotiated.contexts().len(),
             implementation = negotiated.peer_implementation_version_name,
@@ -187,7 +263,12 @@ impl Door {
             "association opened"
         );
         let began = Instant::now();
-        let mut session = Session::new(self.rooms.clone(), self.draining.clone(), self.tracker.clone());
+        let line = negotiated
+            .contexts()
+            .iter()
+            .any(|context| context.service == Service::StorageCommitment && context.may_perform)
+            .then(|| self.lines.open(&negotiated.calling_ae_title));
+        let mut session = Session::new(self.rooms.clone(), self.draining.clone(), line);
         let ended = tokio::select! {
             ended = session::serve(&mut association, &mut session) => ended,
             () = self.aborting.cancelled() => Err(AssociationError::Stopping),

@@ -8,8 +8,10 @@ mod c_find;
 mod c_get;
 mod c_move;
 mod c_store;
+mod carrier;
 mod config;
 mod identifier;
+mod instance_availability;
 mod listen;
 mod message;
 mod n_action;
@@ -20,16 +22,17 @@ mod status;
 mod sub_operation;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
+use crate::{commitment::Commitments, forwarding::Forwarding, ingest::Ingest, query::QueryRoom, retrieve::Retrieve};
 
 pub use association::{AbortReason, AssociationError, QueryModel, Rejection, is_known_transfer_syntax};
-pub use config::{AeTitle, AeTitleError, CalledAeTitle, DimseConfig, OtherSopClasses, Peer};
+pub use config::{AeTitle, AeTitleError, CalledAeTitle, DimseConfig, OtherSopClasses, Peer, UnknownCallers};
+pub use listen::Listener;
 pub use status::Status;
 
 /// The rooms that the door leads to.
@@ -39,21 +42,25 @@ pub struct Rooms {
     pub ingest: Ingest,
     /// Answers C-FIND.
     pub query: QueryRoom,
-    /// Serves C-GET, C-MOVE and storage commitment.
+    /// Serves C-GET and C-MOVE.
     pub retrieve: Retrieve,
+    /// Answers for storage commitment.
+    pub commitment: Commitments,
+    /// Passes instances on.
+    pub forwarding: Forwarding,
 }
 
 /// A listening door.
 pub struct Serving {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Serving {
-    /// Where it listens.
+    /// Where it listens, in the order of the listeners that were given.
     #[must_use]
-    pub fn local_address(&self) -> SocketAddr {
-        self.address
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Returns when the door is closed: after `shutdown` was cancelled and the last association ended.
@@ -68,15 +75,18 @@ impl Serving {
 /// are aborted after [`DimseConfig::drain_timeout`].
 ///
 /// # Errors
-/// When the listener has no local address.
+/// When a listener has no local address.
 pub fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     config: DimseConfig,
     rooms: Rooms,
     shutdown: CancellationToken,
 ) -> std::io::Result<Serving> {
-    let address = listener.local_addr()?;
+    let addresses = listeners
+        .iter()
+        .map(|listener| listener.socket.local_addr())
+        .collect::<Result<_, _>>()?;
     let door = listen::Door::new(Arc::new(config), rooms, shutdown);
-    let task = tokio::spawn(door.listen(listener));
-    Ok(Serving { address, task })
+    let task = tokio::spawn(door.listen(listeners));
+    Ok(Serving { addresses, task })
 }

@@ -1,157 +1,130 @@
-//! N-EVENT-REPORT of storage commitment (PS3.4 §J.3.3): to the peer's own port where it is known, in the role of SCP; else over
-//! the association that asked.
+//! N-EVENT-REPORT of storage commitment (PS3.4 §J.3.3): to the peer's own port where it is known, in the role of SCP; else, or
+//! where the peer needs it, over an association of its own that is still open.
 
-use std::{sync::Arc, time::Duration};
+mod lines;
+mod send;
 
-use filmroom_storage::model::TransferSyntaxUid;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use filmroom_storage::model::Attributes;
 
 use super::{
-    association::{
-        Association, AssociationError, Context, EXPLICIT_VR_LITTLE_ENDIAN, Event, IMPLICIT_VR_LITTLE_ENDIAN, Proposal,
-        ProposedContext, STORAGE_COMMITMENT, Wait, connect,
-    },
-    config::{DimseConfig, Peer},
-    message::{CommandSet, Message, Operation},
-    n_action::{PUSH_MODEL_INSTANCE, Report},
-    session::{self, Session},
+    association::{Service, service_of},
+    config::{DimseConfig, OtherSopClasses},
+    identifier::RETRIEVE_AE_TITLE,
+    n_action::{REFERENCED_SOP_CLASS_UID, REFERENCED_SOP_INSTANCE_UID, REFERENCED_SOP_SEQUENCE, TRANSACTION_UID},
     status::Status,
 };
-use crate::dataset::{self, CharacterSet, DataSetError};
+use crate::{
+    commitment::{NotSafe, Reference, Report, Reporter},
+    dataset::Builder,
+    peers::Quirk,
+};
 
-/// Pause after the first attempt that failed; doubled with each.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(600);
+pub(super) use lines::{Line, Lines, Order};
+pub(super) use send::encode;
 
-/// Brings a report on its way. A peer that is not configured can only be told over its own association, while that lasts.
-pub(super) async fn deliver(
-    association: &mut Association,
-    session: &mut Session,
-    context: &Context,
-    report: Report,
-) -> Result<(), AssociationError> {
-    let config = association.config().clone();
-    let Some(peer) = config.peer(&association.negotiated().calling_ae_title).cloned() else {
-        let message_id = association.take_message_id();
-        return match encode(&report, message_id, &context.transfer_syntax) {
-            // The answer comes when it comes: the peer may go on with requests of its own, or release.
-            Ok((command, data_set)) => association.send(context.id, &command, Some(&data_set)).await,
-            Err(error) => {
-                tracing::error!(%error, "a storage commitment report could not be encoded");
-                Ok(())
-            }
-        };
-    };
-    let draining = session.draining.clone();
-    session.tracker.spawn(async move {
-        tokio::select! {
-            () = deliver_until_taken(&peer, &report, config) => {}
-            () = draining.cancelled() => {
-                tracing::warn!(peer = %peer.ae_title, "stopped before a storage commitment report was taken; the peer has to ask again");
-            }
-        }
-    });
-    Ok(())
+const FAILED_SOP_SEQUENCE: u32 = 0x0008_1198;
+const FAILURE_REASON: u32 = 0x0008_1197;
+
+/// The event information of a report.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    /// 1: all is safe. 2: there are failures.
+    pub(super) event_type_id: u16,
+    pub(super) information: Attributes,
 }
 
-async fn deliver_until_taken(peer: &Peer, report: &Report, config: Arc<DimseConfig>) {
-    let mut pause = PAUSE;
-    for attempt in 1..=config.commitment_attempts_max.max(1) {
-        match deliver_once(peer, report, config.clone()).await {
-            Ok(()) => return tracing::info!(peer = %peer.ae_title, attempt, "a storage commitment report was taken"),
-            Err(error) => {
-                tracing::warn!(peer = %peer.ae_title, attempt, %error, "a storage commitment report was not taken");
+/// Delivers reports.
+pub(super) struct DimseReporter {
+    pub(super) config: Arc<DimseConfig>,
+    pub(super) lines: Arc<Lines>,
+}
+
+#[async_trait]
+impl Reporter for DimseReporter {
+    async fn report(&self, ae_title: &str, report: &Report) -> Result<(), String> {
+        let event = Event::new(report, &self.config);
+        let peer = self.config.peer(ae_title);
+        let over_its_own = peer
+            .as_ref()
+            .is_none_or(|peer| peer.quirks.contains(&Quirk::ReportOnSameAssociation));
+        if over_its_own && let Some(line) = self.lines.of(ae_title) {
+            match line.deliver(event.clone(), self.config.response_timeout).await {
+                Ok(()) => return Ok(()),
+                Err(error) if peer.is_none() => return Err(error),
+                Err(error) => tracing::info!(error, "a report did not go over the association that asked"),
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        let peer = peer.ok_or("it is no peer, and has no association open")?;
+        let sent = send::send(&peer, &event, self.config.clone()).await;
+        sent.map_err(|error| error.to_string())
     }
-    tracing::error!(peer = %peer.ae_title, "a storage commitment report is given up; the peer has to ask again");
 }
 
-#[derive(Debug, thiserror::Error)]
-enum ReportError {
-    #[error(transparent)]
-    Association(#[from] AssociationError),
-    #[error("the peer does not take reports of storage commitment")]
-    Context,
-    #[error("answered with status {0}")]
-    Status(Status),
-    #[error(transparent)]
-    Encoding(#[from] DataSetError),
-}
-
-async fn deliver_once(peer: &Peer, report: &Report, config: Arc<DimseConfig>) -> Result<(), ReportError> {
-    let proposal = Proposal {
-        contexts: vec![ProposedContext {
-            abstract_syntax: STORAGE_COMMITMENT.to_owned(),
-            transfer_syntaxes: vec![
-                EXPLICIT_VR_LITTLE_ENDIAN.to_owned(),
-                IMPLICIT_VR_LITTLE_ENDIAN.to_owned(),
-            ],
-        }],
-        scp_of: vec![STORAGE_COMMITMENT.to_owned()],
-        operations_invoked: 0,
-    };
-    let mut association = connect(peer, &proposal, config).await?;
-    match exchange(&mut association, report).await {
-        Ok(()) => {
-            if let Err(error) = association.release().await {
-                tracing::debug!(%error, "the peer did not answer the release");
-            }
-            Ok(())
+impl Event {
+    fn new(report: &Report, config: &DimseConfig) -> Self {
+        let item = |reference: &Reference| {
+            let mut item = Builder::new();
+            item.text(REFERENCED_SOP_CLASS_UID, &reference.sop_class_uid);
+            item.text(REFERENCED_SOP_INSTANCE_UID, &reference.sop_instance_uid);
+            item
+        };
+        let safe: Vec<Attributes> = report.safe.iter().map(|reference| item(reference).build()).collect();
+        let failed: Vec<Attributes> = report
+            .not_safe
+            .iter()
+            .map(|(reference, why)| {
+                let mut item = item(reference);
+                item.us(FAILURE_REASON, reason(reference, *why, &config.other_sop_classes).0);
+                item.build()
+            })
+            .collect();
+        let mut information = Builder::new();
+        information.text(TRANSACTION_UID, &report.transaction_uid);
+        information.text(RETRIEVE_AE_TITLE, config.ae_title.as_str());
+        if !safe.is_empty() {
+            information.sequence(REFERENCED_SOP_SEQUENCE, &safe);
         }
-        Err(ReportError::Association(error)) => {
-            association.fail(&error).await;
-            Err(error.into())
+        if !failed.is_empty() {
+            information.sequence(FAILED_SOP_SEQUENCE, &failed);
         }
-        Err(error) => {
-            let _ = association.release().await;
-            Err(error)
+        Self {
+            event_type_id: if failed.is_empty() { 1 } else { 2 },
+            information: information.build(),
         }
     }
 }
 
-async fn exchange(association: &mut Association, report: &Report) -> Result<(), ReportError> {
-    let Some(context) = association.negotiated().contexts().first().cloned() else {
-        return Err(ReportError::Context);
-    };
-    let message_id = association.take_message_id();
-    let (command, data_set) = encode(report, message_id, &context.transfer_syntax)?;
-    association.send(context.id, &command, Some(&data_set)).await?;
-    loop {
-        let Event::Command { context_id } = association.next(Wait::Response).await? else {
-            return Err(AssociationError::Left.into());
-        };
-        let command = association.command()?;
-        if command.has_data_set {
-            session::read_data_set(association, context_id, 0).await?;
-        }
-        if let Message::Response(Operation::EventReport, response) = Message::from(command) {
-            return match response.status.map(Status) {
-                Some(status) if status == Status::SUCCESS || status.is_warning() => Ok(()),
-                status => Err(ReportError::Status(status.unwrap_or(Status::PROCESSING_FAILURE))),
+/// The Failure Reason of an instance (PS3.3 §C.14.1.1).
+fn reason(reference: &Reference, why: NotSafe, other: &OtherSopClasses) -> Status {
+    let is_stored = service_of(&reference.sop_class_uid, other) == Some(Service::Storage);
+    if why == NotSafe::NoSuchInstance && !is_stored {
+        return Status::SOP_CLASS_NOT_SUPPORTED;
+    }
+    Status::from(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_told_by_its_code() {
+        let check = |class: &str, why, expected: u16| {
+            let reference = Reference {
+                sop_class_uid: class.into(),
+                sop_instance_uid: "1.2.3".into(),
             };
-        }
+            assert_eq!(reason(&reference, why, &OtherSopClasses::AllPrivate).0, expected);
+        };
+        let ct = "1.2.840.10008.5.1.4.1.1.2";
+        check(ct, NotSafe::ProcessingFailure, 0x0110);
+        check(ct, NotSafe::NoSuchInstance, 0x0112);
+        check("1.2.840.10008.1.1", NotSafe::NoSuchInstance, 0x0122);
+        check(ct, NotSafe::ClassInstanceConflict, 0x0119);
+        check(ct, NotSafe::DuplicateTransaction, 0x0131);
+        check(ct, NotSafe::ResourceLimitation, 0x0213);
     }
-}
-
-fn encode(
-    report: &Report,
-    message_id: u16,
-    transfer_syntax: &TransferSyntaxUid,
-) -> Result<(CommandSet, bytes::Bytes), DataSetError> {
-    let command = CommandSet {
-        sop_class_uid: STORAGE_COMMITMENT.to_owned(),
-        command_field: Operation::EventReport.command_field(),
-        message_id: Some(message_id),
-        has_data_set: true,
-        sop_instance_uid: PUSH_MODEL_INSTANCE.to_owned(),
-        event_type_id: Some(report.event_type_id),
-        ..CommandSet::default()
-    };
-    Ok((
-        command,
-        dataset::encode(&report.information, transfer_syntax, &CharacterSet::Utf8)?,
-    ))
 }

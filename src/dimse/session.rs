@@ -1,11 +1,11 @@
 //! One association at work: the next message, whom it concerns, and that it is answered.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::timeout;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Rooms,
@@ -13,6 +13,7 @@ use super::{
     c_find, c_get, c_move, c_store,
     message::{CommandSet, Message, Operation},
     n_action,
+    n_event_report::{self, Line, Order},
     status::Status,
 };
 
@@ -64,7 +65,10 @@ pub(super) struct Stored {
 pub(super) struct Session {
     pub(super) rooms: Rooms,
     pub(super) draining: CancellationToken,
-    pub(super) tracker: TaskTracker,
+    /// Reports that wait to be told over this association; `None` where it takes none.
+    line: Option<Line>,
+    /// Reports that were told and not answered, by message ID.
+    reporting: HashMap<u16, oneshot::Sender<Result<(), String>>>,
     pub(super) storing: FuturesUnordered<BoxFuture<'static, Stored>>,
     /// Length of the last instance: the best guess at that of the next.
     pub(super) last_length: u64,
@@ -72,11 +76,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(rooms: Rooms, draining: CancellationToken, tracker: TaskTracker) -> Self {
+    pub(super) fn new(rooms: Rooms, draining: CancellationToken, line: Option<Line>) -> Self {
         Self {
             rooms,
             draining,
-            tracker,
+            line,
+            reporting: HashMap::new(),
             storing: FuturesUnordered::new(),
             last_length: 0,
             tally: Tally::default(),
@@ -89,14 +94,70 @@ impl Session {
 
     /// The next event; answers instances that have become durable in the meantime.
     pub(super) async fn next(&mut self, association: &mut Association, wait: Wait) -> Result<Event, AssociationError> {
+        let never = CancellationToken::new();
+        // Without an end the loop ends with an event alone.
+        self.next_until(association, wait, &never)
+            .await?
+            .ok_or(AssociationError::Stopping)
+    }
+
+    /// As [`Session::next`], up to an end; between two messages reports are told, too. Nothing that is being written is broken
+    /// off by the end.
+    async fn next_until(
+        &mut self,
+        association: &mut Association,
+        wait: Wait,
+        end: &CancellationToken,
+    ) -> Result<Option<Event>, AssociationError> {
         loop {
-            let stored = tokio::select! {
+            let told = tokio::select! {
                 biased;
-                Some(stored) = self.storing.next(), if !self.storing.is_empty() => stored,
-                event = association.next(wait) => return event,
+                Some(stored) = self.storing.next(), if !self.storing.is_empty() => {
+                    self.answer(association, stored).await?;
+                    continue;
+                }
+                event = association.next(wait) => return event.map(Some),
+                Some(order) = next_order(&mut self.line), if wait == Wait::Idle => order,
+                () = end.cancelled() => return Ok(None),
             };
-            self.answer(association, stored).await?;
+            self.tell(association, told).await?;
         }
+    }
+
+    /// Tells a report over the association; its answer comes as a message of its own.
+    async fn tell(&mut self, association: &mut Association, order: Order) -> Result<(), AssociationError> {
+        let mut contexts = association.negotiated().contexts().iter();
+        let Some(context) = contexts
+            .find(|context| context.service == Service::StorageCommitment)
+            .cloned()
+        else {
+            return Ok(());
+        };
+        let message_id = association.take_message_id();
+        match n_event_report::encode(&order.event, message_id, &context.transfer_syntax) {
+            Ok((command, data_set)) => {
+                self.reporting.insert(message_id, order.taken);
+                association.send(context.id, &command, Some(&data_set)).await
+            }
+            Err(error) => {
+                let _ = order.taken.send(Err(error.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    /// A report that was told has been answered.
+    fn told(&mut self, response: &CommandSet) {
+        let asked = response.message_id_being_responded_to.unwrap_or_default();
+        let Some(taken) = self.reporting.remove(&asked) else {
+            return tracing::debug!("an answer that nobody waits for");
+        };
+        let result = match response.status.map(Status) {
+            Some(status) if status == Status::SUCCESS || status.is_warning() => Ok(()),
+            Some(status) => Err(format!("answered with status {status}")),
+            None => Err("answered without a status".to_owned()),
+        };
+        let _ = taken.send(result);
     }
 
     /// Answers instances until at most `left` are being made durable.
@@ -119,15 +180,30 @@ impl Session {
 
     async fn next_request(&mut self, association: &mut Association) -> Result<Event, AssociationError> {
         let draining = self.draining.clone();
-        if !draining.is_cancelled() {
-            tokio::select! {
-                event = self.next(association, Wait::Idle) => return event,
-                () = draining.cancelled() => {}
-            }
+        if let Some(event) = self.next_until(association, Wait::Idle, &draining).await? {
+            return Ok(event);
         }
-        timeout(DRAIN_GRACE, self.next(association, Wait::Idle))
-            .await
-            .unwrap_or(Err(AssociationError::Stopping))
+        let grace = CancellationToken::new();
+        let ended = {
+            let grace = grace.clone();
+            async move {
+                tokio::time::sleep(DRAIN_GRACE).await;
+                grace.cancel();
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            event = self.next_until(association, Wait::Idle, &grace) => event?.ok_or(AssociationError::Stopping),
+            () = ended => Err(AssociationError::Stopping),
+        }
+    }
+}
+
+/// The next report of a line; never where there is none.
+async fn next_order(line: &mut Option<Line>) -> Option<Order> {
+    match line {
+        Some(line) => line.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -171,6 +247,11 @@ async fn message(
         }
         // The operation is over: cancel and answer have crossed on the way.
         Message::Cancel(_) => Ok(()),
+        Message::Response(Operation::EventReport, response) => {
+            skip_data_set(association, context_id, &response).await?;
+            session.told(&response);
+            Ok(())
+        }
         Message::Response(_, response) => {
             skip_data_set(association, context_id, &response).await?;
             tracing::debug!(

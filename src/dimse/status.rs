@@ -1,6 +1,8 @@
 //! The one table of DIMSE statuses (PS3.7 §C, PS3.4 §B.2.3, §C.4, §J.3).
 
-use crate::{dataset::DataSetError, ingest::IngestError, query::QueryError, retrieve::RetrieveError};
+use crate::{
+    commitment::NotSafe, dataset::DataSetError, ingest::IngestError, query::QueryError, retrieve::RetrieveError,
+};
 
 /// A status code (0000,0900).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ impl Status {
     pub const NO_SUCH_ACTION: Self = Self(0x0123);
     /// Unrecognized operation.
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// Duplicate Transaction UID, as a failure reason of storage commitment (PS3.3 §C.14.1.1).
+    pub const DUPLICATE_TRANSACTION_UID: Self = Self(0x0131);
     /// Resource limitation.
     pub const RESOURCE_LIMITATION: Self = Self(0x0213);
     /// Out of resources.
@@ -85,6 +89,18 @@ impl From<&IngestError> for Status {
     }
 }
 
+impl From<NotSafe> for Status {
+    fn from(why: NotSafe) -> Self {
+        match why {
+            NotSafe::ProcessingFailure => Self::PROCESSING_FAILURE,
+            NotSafe::NoSuchInstance => Self::NO_SUCH_SOP_INSTANCE,
+            NotSafe::ResourceLimitation => Self::RESOURCE_LIMITATION,
+            NotSafe::ClassInstanceConflict => Self::CLASS_INSTANCE_CONFLICT,
+            NotSafe::DuplicateTransaction => Self::DUPLICATE_TRANSACTION_UID,
+        }
+    }
+}
+
 impl From<&QueryError> for Status {
     fn from(error: &QueryError) -> Self {
         match error {
@@ -114,5 +130,33 @@ impl From<&DataSetError> for Status {
                 Self::CANNOT_UNDERSTAND
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_of_a_room_has_its_status() {
+        let text = String::new;
+        let data_set = |error: DataSetError| Status::from(&error).0;
+        assert_eq!(data_set(DataSetError::Limit("a bound")), 0xA700);
+        assert_eq!(data_set(DataSetError::Unreadable(text())), 0x0110);
+        assert_eq!(data_set(DataSetError::Truncated(text())), 0xC000);
+        let ingest = |error: IngestError| Status::from(&error).0;
+        assert_eq!(
+            ingest(IngestError::CannotUnderstand(DataSetError::Malformed(text()))),
+            0xC000
+        );
+        assert_eq!(ingest(IngestError::Mismatch(text())), 0xA900);
+        assert_eq!(ingest(IngestError::InvalidUid(text())), 0x0117);
+        assert_eq!(ingest(IngestError::SopClass(text())), 0x0122);
+        assert_eq!(ingest(IngestError::OutOfResources(text())), 0xA700);
+        assert_eq!(ingest(IngestError::Failed(text())), 0x0110);
+        let retrieve = |error: RetrieveError| Status::from(&error).0;
+        assert_eq!(retrieve(RetrieveError::NotFound(text())), 0x0112);
+        assert_eq!(retrieve(RetrieveError::TransferSyntax(text())), 0xA702);
+        assert_eq!(retrieve(RetrieveError::Decode(text())), 0xA702);
     }
 }

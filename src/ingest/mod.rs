@@ -3,10 +3,14 @@
 mod collision;
 mod receive;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use filmroom_storage::{
     model::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
     store::{Store, StoreError},
 };
+use time::OffsetDateTime;
 
 use crate::dataset::DataSetError;
 
@@ -115,13 +119,53 @@ impl Receipt {
 #[derive(Clone)]
 pub struct Ingest {
     store: Store,
+    watcher: Option<Arc<dyn Watcher>>,
+}
+
+/// An instance that is on stable storage and not acknowledged yet.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    /// (0020,000D).
+    pub study_instance_uid: StudyInstanceUid,
+    /// (0020,000E).
+    pub series_instance_uid: SeriesInstanceUid,
+    /// (0008,0016).
+    pub sop_class_uid: SopClassUid,
+    /// (0008,0018).
+    pub sop_instance_uid: SopInstanceUid,
+    /// (0008,0060); empty when there is none.
+    pub modality: String,
+    /// The sender by its own name: calling AE title, user, or path of a medium.
+    pub sender: String,
+    /// When the stored instance was received: earlier when it came again.
+    pub received_at: OffsetDateTime,
+}
+
+/// Told of every instance after it is on stable storage and before its sender hears so, also of one that came again: its
+/// sender may not have heard the first time.
+#[async_trait]
+pub trait Watcher: Send + Sync {
+    /// Takes note, durably where it has to.
+    ///
+    /// # Errors
+    /// One sentence; the sender is told that it has to send again.
+    async fn arrived(&self, arrived: &Arrived) -> Result<(), String>;
 }
 
 impl Ingest {
     /// Opens the room over a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, watcher: None }
+    }
+
+    /// Opens the room over a store; somebody is told of every instance.
+    #[must_use]
+    pub fn watched(store: Store, watcher: Arc<dyn Watcher>) -> Self {
+        Self {
+            store,
+            watcher: Some(watcher),
+        }
     }
 }
 

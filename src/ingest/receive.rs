@@ -1,12 +1,14 @@
 //! Taking an instance in: from the announcement to the receipt.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use filmroom_storage::{
-    model::{Description, Door, Origin, check_uid},
+    model::{Description, Door, InstanceRecord, Origin, Tag, check_uid},
     store::{Committed, Incoming, Sealed, Store},
 };
 
-use super::{Announced, Ingest, IngestError, Outcome, Receipt, collision};
+use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Watcher, collision};
 use crate::dataset::{self, DataSetError, Identity, identify, write_file_head};
 
 /// So much of a data set is held back at most until SOP Class and SOP Instance UID were met, which the file meta information
@@ -15,9 +17,13 @@ const BEGINNING_MAX_BYTES: usize = 256 << 10;
 /// A data set longer than this is described on a blocking thread: there may be many fragments to walk through.
 const DESCRIBE_HERE_MAX_BYTES: u64 = 4 << 20;
 
+/// (0008,0060).
+const MODALITY: Tag = 0x0008_0060;
+
 /// One instance on its way in. Dropping it forgets it.
 pub struct Receiving {
     store: Store,
+    watcher: Option<Arc<dyn Watcher>>,
     announced: Announced,
     origin: Origin,
     stage: Stage,
@@ -44,6 +50,7 @@ impl Ingest {
         }
         let mut receiving = Receiving {
             store: self.store.clone(),
+            watcher: self.watcher.clone(),
             announced,
             origin,
             stage: Stage::Beginning {
@@ -89,6 +96,7 @@ impl Receiving {
         self.tell_apart(AtEnd::Yes).await?;
         let Self {
             store,
+            watcher,
             announced,
             origin,
             stage,
@@ -107,9 +115,19 @@ impl Receiving {
             sop_instance_uid: description.sop_instance_uid.clone(),
             quirks: description.quirks.clone(),
         };
+        let modality = match &watcher {
+            Some(_) => description.series.text(MODALITY).trim().to_owned(),
+            None => String::new(),
+        };
         let outcome = match store.commit(sealed, description, &origin).await? {
-            Committed::Stored(_) => Outcome::Stored,
-            Committed::AlreadyStored(_) => Outcome::AlreadyStored,
+            Committed::Stored(record) => {
+                tell(watcher, record, modality, &origin).await?;
+                Outcome::Stored
+            }
+            Committed::AlreadyStored(record) => {
+                tell(watcher, record, modality, &origin).await?;
+                Outcome::AlreadyStored
+            }
             Committed::Collision(collision) => collision::resolve(&store, *collision, &origin).await?,
         };
         Ok(Receipt { outcome, ..receipt })
@@ -146,6 +164,30 @@ impl Receiving {
         );
         self.store.receive(head, self.announced.expected_length)
     }
+}
+
+/// Tells the watcher, if there is one.
+async fn tell(
+    watcher: Option<Arc<dyn Watcher>>,
+    record: InstanceRecord,
+    modality: String,
+    origin: &Origin,
+) -> Result<(), IngestError> {
+    let Some(watcher) = watcher else { return Ok(()) };
+    let arrived = Arrived {
+        study_instance_uid: record.study_instance_uid,
+        series_instance_uid: record.series_instance_uid,
+        sop_class_uid: record.sop_class_uid,
+        sop_instance_uid: record.sop_instance_uid,
+        modality,
+        sender: origin.sender.clone(),
+        // As precise as the index keeps it.
+        received_at: record
+            .received_at
+            .replace_nanosecond(record.received_at.nanosecond() / 1000 * 1000)
+            .unwrap_or(record.received_at),
+    };
+    watcher.arrived(&arrived).await.map_err(IngestError::OutOfResources)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

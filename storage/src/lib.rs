@@ -23,6 +23,7 @@ pub mod model;
 pub mod objects;
 mod packs;
 pub mod source;
+pub mod state;
 pub mod store;
 #[cfg(test)]
 mod testing;

@@ -28,6 +28,8 @@ pub struct Archive {
     pub dicom: SocketAddr,
     /// Where it speaks HTTP.
     pub http: SocketAddr,
+    /// Where it speaks DIMSE by TLS, when it does.
+    pub dicom_tls: Option<SocketAddr>,
 }
 
 enum Folder {
@@ -106,7 +108,7 @@ impl Start {
             .spawn()
             .unwrap();
         let ready = ready_line(&mut child);
-        let Some((dicom, http)) = ready.as_deref().and_then(addresses) else {
+        let Some((dicom, http, dicom_tls)) = ready.as_deref().and_then(addresses) else {
             let _ = child.kill();
             panic!(
                 "the archive did not get ready: {ready:?}\n{}",
@@ -119,6 +121,7 @@ impl Start {
             log,
             dicom,
             http,
+            dicom_tls,
         }
     }
 }
@@ -147,9 +150,17 @@ fn ready_line(child: &mut Child) -> Option<String> {
     receiver.recv_timeout(PATIENCE).ok()
 }
 
-fn addresses(ready: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(ready: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
     let field = |name: &str| ready.split_whitespace().find_map(|word| word.strip_prefix(name));
-    Some((field("dicom=")?.parse().ok()?, field("http=http://")?.parse().ok()?))
+    let tls = match field("dicom-tls=") {
+        Some(address) => Some(address.parse().ok()?),
+        None => None,
+    };
+    Some((
+        field("dicom=")?.parse().ok()?,
+        field("http=http://")?.parse().ok()?,
+        tls,
+    ))
 }
 
 impl Folder {

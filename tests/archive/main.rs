@@ -11,6 +11,7 @@
 )]
 
 mod browser;
+mod certificates;
 mod crash;
 mod dcmtk;
 mod demo;
@@ -21,10 +22,12 @@ mod hostile;
 mod hostile_web;
 mod import;
 mod integrity;
+mod orthanc;
 mod packs;
 mod pynetdicom;
 mod s3;
 mod scu;
 mod serve;
+mod tls;
 mod web;
 mod web_clients;

@@ -6,7 +6,7 @@ mod get;
 mod move_to;
 mod send;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use filmroom_storage::model::Attributes;
@@ -16,7 +16,8 @@ use super::failure::{Failure, Status};
 use crate::{
     config::{Config, Value},
     dataset::{self, Builder},
-    dimse::{DimseConfig, Peer, QueryModel, scu},
+    dimse::{DimseConfig, Peer, QueryModel, scu, tls::TlsClient},
+    peers::{CertificateName, Peers, Transport},
 };
 
 /// (0008,0052).
@@ -31,38 +32,91 @@ pub struct PeerArgument {
     /// Our own AE title in this conversation [dicom.ae_title]
     #[arg(long, value_name = "TITLE")]
     calling: Option<String>,
+    /// Speak TLS; a peer that is known to speak it is called so in any case
+    #[arg(long)]
+    tls: bool,
+    /// PEM file with our certificate, to show when the peer asks for one [dicom.tls_certificate]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate [dicom.tls_key]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// PEM file with the authorities that vouch for the peer, or with its certificate itself [dicom.tls_authorities]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// What the peer's certificate has to say instead of the host's name: cn:NAME, dns:NAME, ip:ADDRESS, uri:URI or
+    /// sha256:SUM
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    bound_to: Option<CertificateName>,
 }
 
 impl PeerArgument {
     fn resolve(&self, config: &Config) -> Result<(Peer, Arc<DimseConfig>), Failure> {
-        let wrong = |why: String| {
-            Failure::new(
-                Status::Usage,
-                why,
-                "name a peer of the settings, or write AET=HOST:PORT",
-            )
-        };
+        let wrong = |why: String| Failure::new(Status::Usage, why, "name a peer, or write AET=HOST:PORT");
         let mut dimse = config.dimse();
+        // Also those that a running archive has registered.
+        dimse.peers = Arc::new(
+            Peers::look(config.dicom.peers.clone(), &config.data.folder).map_err(|error| {
+                Failure::new(Status::InputOutput, error.to_string(), "name the peer as AET=HOST:PORT")
+            })?,
+        );
         if let Some(calling) = &self.calling {
             dimse.ae_title = Value::from_text(calling).map_err(wrong)?;
         }
-        let peer = match dimse.peer(&self.peer) {
-            Some(peer) => peer.clone(),
+        let mut peer = match dimse.peer(&self.peer) {
+            Some(peer) => peer,
             None if self.peer.contains('=') => Peer::from_text(&self.peer).map_err(wrong)?,
             None => {
-                let known: Vec<&str> = dimse.peers.iter().map(|peer| peer.ae_title.as_str()).collect();
+                let known: Vec<String> = dimse
+                    .peers
+                    .list()
+                    .iter()
+                    .map(|(peer, _)| peer.ae_title.to_string())
+                    .collect();
                 let known = if known.is_empty() {
                     "none".to_owned()
                 } else {
                     known.join(", ")
                 };
-                return Err(wrong(format!(
-                    "the settings name no peer {} (they name: {known})",
-                    self.peer
-                )));
+                return Err(wrong(format!("there is no peer {} (there are: {known})", self.peer)));
             }
         };
+        if self.tls {
+            peer.transport = Transport::Tls;
+        }
+        if self.bound_to.is_some() {
+            peer.certificate = self.bound_to.clone();
+        }
+        dimse.tls = self.tls_client(config)?.map(Arc::new);
+        if dimse.tls.is_none() && (peer.transport == Transport::Tls || peer.certificate.is_some()) {
+            return Err(Failure::new(
+                Status::Usage,
+                format!(
+                    "{} is called by TLS, and nobody is named who could vouch for it",
+                    peer.ae_title
+                ),
+                "name a PEM file of authorities, or the peer's own certificate, with --ca",
+            ));
+        }
         Ok((peer, Arc::new(dimse)))
+    }
+
+    fn tls_client(&self, config: &Config) -> Result<Option<TlsClient>, Failure> {
+        let mut config = config.clone();
+        if let Some(authorities) = &self.ca {
+            config.dicom.tls_authorities = Some(authorities.clone());
+        }
+        if self.cert.is_some() {
+            config.dicom.tls_certificate.clone_from(&self.cert);
+            config.dicom.tls_key.clone_from(&self.key);
+        }
+        config.tls_client().map_err(|error| {
+            Failure::new(
+                Status::NoInput,
+                error.to_string(),
+                "certificates and keys are PEM files",
+            )
+        })
     }
 }
 
@@ -156,6 +210,7 @@ fn failed(peer: &Peer, error: &scu::ScuError) -> Failure {
         scu::ScuError::Association(_) => {
             "is it running, is the port right, and does it know our AE title (--calling) and address?"
         }
+        scu::ScuError::Refused(_) => "PS3.7 Annex C says what the status means; the peer's log says why",
         scu::ScuError::NotOffered(_) => "its conformance statement says what it offers",
         scu::ScuError::DataSet(_) => "what it sent, or what it was to be sent, is no data set",
         scu::ScuError::Retrieve(_) => "`filmroom serve` shows what the archive holds",

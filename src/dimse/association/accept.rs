@@ -3,14 +3,38 @@
 use std::{fmt, sync::Arc};
 
 use dicom_ul::pdu::{
-    AssociationRJResult, AssociationRJServiceProviderASCEReason as AcseReason,
+    AssociationAC, AssociationRJResult, AssociationRJServiceProviderASCEReason as AcseReason,
     AssociationRJServiceProviderPresentationReason as PresentationReason, AssociationRJServiceUserReason as UserReason,
-    AssociationRJSource as Source,
+    AssociationRJSource as Source, AssociationRQ,
 };
 use tokio::time::timeout;
 
-use super::{AbortReason, Association, AssociationError, Connection, Event, Wait, negotiate::negotiate, pdu};
-use crate::dimse::config::DimseConfig;
+use super::{
+    AbortReason, Association, AssociationError, Connection, Event, Negotiated, Wait,
+    negotiate::{believed_item, claim, negotiate},
+    pdu,
+};
+use crate::{access::Caller, dimse::config::DimseConfig, peers::Certificate};
+
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// This machine.
+    Local,
+    /// Anywhere else.
+    Remote,
+}
+
+/// What is known of a caller before it has said anything.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Network address and port.
+    pub address: String,
+    /// Where from.
+    pub reach: Reach,
+    /// The certificate that it has shown; verified.
+    pub certificate: Option<Certificate>,
+}
 
 /// Why an association is not accepted (PS3.8 table 9-21).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +43,14 @@ pub enum Rejection {
     ApplicationContext,
     /// The called AE title is not the archive's.
     CalledAeTitle,
-    /// The calling AE title is not on the list.
-    CallingAeTitle,
+    /// The calling AE title is none of the peers', and only they are answered here.
+    UnknownCaller,
+    /// The calling AE title is bound to another certificate than the caller has shown.
+    Certificate,
+    /// The calling AE title is that of a peer that may do nothing.
+    RejectedPeer,
+    /// Who uses the calling entity is not believed, or was not told.
+    UserIdentity(String),
     /// Bit 0 of the protocol version is not set.
     ProtocolVersion,
     /// Nothing was proposed.
@@ -42,7 +72,10 @@ impl fmt::Display for Rejection {
         f.write_str(match self {
             Self::ApplicationContext => "unknown application context",
             Self::CalledAeTitle => "called AE title not recognized",
-            Self::CallingAeTitle => "calling AE title not recognized",
+            Self::UnknownCaller => "the calling AE title is no peer's",
+            Self::Certificate => "the calling AE title is bound to another certificate",
+            Self::RejectedPeer => "the peer may do nothing here",
+            Self::UserIdentity(why) => return write!(f, "user identity: {why}"),
             Self::ProtocolVersion => "protocol version not supported",
             Self::NoPresentationContext => "no presentation context proposed",
             Self::TooManyPresentationContexts => "more than 128 presentation contexts",
@@ -75,12 +108,14 @@ impl Rejection {
                 Source::ServiceUser(UserReason::ApplicationContextNameNotSupported),
             ),
             Self::CalledAeTitle => (Permanent, Source::ServiceUser(UserReason::CalledAETitleNotRecognized)),
-            Self::CallingAeTitle => (Permanent, Source::ServiceUser(UserReason::CallingAETitleNotRecognized)),
+            Self::UnknownCaller | Self::Certificate | Self::RejectedPeer => {
+                (Permanent, Source::ServiceUser(UserReason::CallingAETitleNotRecognized))
+            }
             Self::ProtocolVersion => (
                 Permanent,
                 Source::ServiceProviderASCE(AcseReason::ProtocolVersionNotSupported),
             ),
-            Self::NoPresentationContext | Self::ByPeer(..) => {
+            Self::NoPresentationContext | Self::UserIdentity(_) | Self::ByPeer(..) => {
                 (Permanent, Source::ServiceUser(UserReason::NoReasonGiven))
             }
             Self::TooManyPresentationContexts | Self::MaximumLength => (
@@ -116,12 +151,12 @@ pub enum Admission<G> {
 /// [`AssociationError`].
 pub(crate) async fn accept<G>(
     connection: Box<dyn Connection>,
-    peer_address: String,
+    arrival: Arrival,
     config: Arc<DimseConfig>,
     admit: impl FnOnce() -> Admission<G>,
 ) -> Result<(Association, G), AssociationError> {
     let mut association = Association::new(connection, config);
-    match open(&mut association, peer_address, admit).await {
+    match open(&mut association, &arrival, admit).await {
         Ok(guard) => Ok((association, guard)),
         Err(AssociationError::Rejected(rejection)) => {
             association.close_with(&rejection.encode()).await;
@@ -136,7 +171,7 @@ pub(crate) async fn accept<G>(
 
 async fn open<G>(
     association: &mut Association,
-    peer_address: String,
+    arrival: &Arrival,
     admit: impl FnOnce() -> Admission<G>,
 ) -> Result<G, AssociationError> {
     let config = association.config.clone();
@@ -153,19 +188,44 @@ async fn open<G>(
             what: "something else before an association request",
         });
     };
-    let body = association.bytes(span);
-    let request = pdu::read_request(body)?;
-    let (mut negotiated, answer) = negotiate(&request, &config)?;
-    negotiated.peer_address = peer_address;
+    let request = pdu::read_request(association.bytes(span))?;
+    let (mut negotiated, mut answer) = negotiate(&request, &config, arrival)?;
+    identify(&request, &config, &mut negotiated, &mut answer).await?;
     let guard = match admit() {
         Admission::Admitted(guard) => guard,
         Admission::Refused(rejection) => return Err(AssociationError::Rejected(rejection)),
     };
-    let answer = pdu::accept(answer, body);
+    let answer = pdu::accept(answer, association.bytes(span));
     association.negotiated = negotiated;
     association
         .deframer
         .establish(config.max_pdu_length_bytes, super::BUFFER_LENGTH);
     association.write_all(&answer).await?;
     Ok(guard)
+}
+
+/// Asks the access room who uses the caller (PS3.7 §D.3.3.7).
+async fn identify(
+    request: &AssociationRQ,
+    config: &DimseConfig,
+    negotiated: &mut Negotiated,
+    answer: &mut AssociationAC,
+) -> Result<(), AssociationError> {
+    let claim = claim(&request.user_variables);
+    let caller = Caller {
+        ae_title: &negotiated.calling_ae_title,
+        address: &negotiated.peer_address,
+        claim: claim.as_ref().map(|(claim, _)| claim),
+    };
+    match config.access.admit(&caller).await {
+        Ok(user) => {
+            // Who does not look at claims does not say that one was believed.
+            if user.is_some() && claim.is_some_and(|(_, wants_answer)| wants_answer) {
+                answer.user_variables.push(believed_item());
+            }
+            negotiated.user = user.map(|user| user.name);
+            Ok(())
+        }
+        Err(denied) => Err(AssociationError::Rejected(Rejection::UserIdentity(denied.to_string()))),
+    }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod deframe;
 mod negotiate;
+mod negotiated;
 pub(crate) mod pdu;
 mod request;
 mod send;
@@ -24,12 +25,13 @@ use tokio::{
 
 use super::{config::DimseConfig, message::CommandSet};
 
-pub use accept::{Admission, Rejection};
-pub use negotiate::{Context, Negotiated};
+pub use accept::{Admission, Arrival, Reach, Rejection};
+pub use negotiated::{Context, Negotiated};
 pub use pdu::AbortReason;
 pub use request::{Proposal, ProposedContext};
 pub(crate) use uid::{
-    EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, STORAGE_COMMITMENT, VERIFICATION,
+    EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, INSTANCE_AVAILABILITY_NOTIFICATION,
+    STORAGE_COMMITMENT, VERIFICATION,
 };
 pub use uid::{QueryModel, Service, is_known_transfer_syntax, service_of};
 
@@ -56,6 +58,18 @@ impl Connection for TcpStream {
         if let Err(error) = self.set_quickack(true) {
             tracing::trace!(%error, "an acknowledgement could not be hurried");
         }
+    }
+}
+
+impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
+    fn acknowledge(&self) {
+        self.get_ref().0.acknowledge();
+    }
+}
+
+impl Connection for tokio_rustls::client::TlsStream<TcpStream> {
+    fn acknowledge(&self) {
+        self.get_ref().0.acknowledge();
     }
 }
 
@@ -88,6 +102,17 @@ pub enum AssociationError {
     /// The association was rejected, by the peer (as requestor) or here.
     #[error("rejected: {0}")]
     Rejected(Rejection),
+    /// There is no private line to the peer.
+    #[error("cannot connect to {address}: {source}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// Why.
+        source: super::tls::TlsError,
+    },
+    /// The peer speaks TLS, and nothing says how to.
+    #[error("{0} is called by TLS, and no certificates are named to do so")]
+    NoTls(String),
     /// The peer cannot be reached.
     #[error("cannot connect to {address}: {source}")]
     Unreachable {
@@ -242,7 +267,11 @@ impl Association {
     }
 
     async fn fill(&mut self) -> Result<(), AssociationError> {
-        let length = self.connection.read(self.deframer.space()).await?;
+        let length = match self.connection.read(self.deframer.space()).await {
+            // A TLS peer that hangs up without saying so (RFC 8446 §6.1): every message says itself where it ends.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            other => other?,
+        };
         if length == 0 {
             return Err(AssociationError::Closed);
         }
@@ -333,6 +362,8 @@ impl Association {
             | AssociationError::Closed
             | AssociationError::Rejected(_)
             | AssociationError::Unreachable { .. }
+            | AssociationError::Tls { .. }
+            | AssociationError::NoTls(_)
             | AssociationError::Io(_) => {}
         }
     }

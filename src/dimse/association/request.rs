@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     dataset::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
-    dimse::config::{DimseConfig, Peer},
+    dimse::config::DimseConfig,
+    peers::{Peer, Transport},
 };
 
 /// A presentation context to be proposed.
@@ -51,7 +52,7 @@ pub(crate) async fn connect(
     proposal: &Proposal,
     config: Arc<DimseConfig>,
 ) -> Result<Association, AssociationError> {
-    let address = format!("{}:{}", peer.host, peer.port);
+    let address = peer.address();
     let unreachable = |source| AssociationError::Unreachable {
         address: address.clone(),
         source,
@@ -65,7 +66,31 @@ pub(crate) async fn connect(
     .map_err(unreachable)?;
     // Each message is written in one piece; waiting for more would only cost a delayed acknowledgement (40 ms).
     stream.set_nodelay(true)?;
-    request(Box::new(stream), address, peer, proposal, config).await
+    let connection = secured(stream, &address, peer, &config).await?;
+    request(connection, address, peer, proposal, config).await
+}
+
+/// The connection itself, or TLS over it. A peer that is bound to a certificate is never called without.
+async fn secured(
+    stream: TcpStream,
+    address: &str,
+    peer: &Peer,
+    config: &DimseConfig,
+) -> Result<Box<dyn Connection>, AssociationError> {
+    if peer.transport == Transport::Plain && peer.certificate.is_none() {
+        return Ok(Box::new(stream));
+    }
+    let tls = config
+        .tls
+        .as_ref()
+        .ok_or_else(|| AssociationError::NoTls(address.to_owned()))?;
+    let limit = config.connect_timeout;
+    let connected = tls.connect(stream, &peer.host, peer.certificate.as_ref(), limit).await;
+    let stream = connected.map_err(|source| AssociationError::Tls {
+        address: address.to_owned(),
+        source,
+    })?;
+    Ok(Box::new(stream))
 }
 
 /// Asks for an association over a connection that stands.
@@ -188,6 +213,8 @@ fn learn(
         operations_invoked_max: 1,
         contexts: Vec::new(),
         extended: Vec::new(),
+        peer: Some(peer.clone()),
+        user: None,
     };
     if let Some((invoked, _)) = operations_window(&answer.user_variables)
         && proposal.operations_invoked > 1

@@ -21,12 +21,16 @@ fn config() -> Arc<DimseConfig> {
     })
 }
 
-fn peer() -> Peer {
-    Peer {
-        ae_title: AeTitle::new("FILMROOM").unwrap(),
-        host: "memory".into(),
-        port: 1,
+fn arrival() -> Arrival {
+    Arrival {
+        address: "memory".into(),
+        reach: Reach::Local,
+        certificate: None,
     }
+}
+
+fn peer() -> Peer {
+    Peer::new(AeTitle::new("FILMROOM").unwrap(), "memory", 1)
 }
 
 fn admit() -> Admission<()> {
@@ -55,7 +59,7 @@ async fn pair() -> (Association, Association) {
     let proposal = proposal();
     let (requested, accepted) = tokio::join!(
         request::request(Box::new(near), "memory".into(), &peer, &proposal, config()),
-        accept(Box::new(far), "memory".into(), config(), admit)
+        accept(Box::new(far), arrival(), config(), admit)
     );
     (requested.unwrap(), accepted.unwrap().0)
 }
@@ -178,7 +182,7 @@ async fn answer_to(bytes: &[u8], admit: fn() -> Admission<()>) -> (Vec<u8>, Asso
         drop(near);
         out
     };
-    let (out, ended) = tokio::join!(client, accept(Box::new(far), "memory".into(), config(), admit));
+    let (out, ended) = tokio::join!(client, accept(Box::new(far), arrival(), config(), admit));
     (out, ended.err().unwrap())
 }
 

@@ -30,12 +30,16 @@ pub enum Service {
     Get(QueryModel),
     /// Storage Commitment Push Model (PS3.4 §J).
     StorageCommitment,
+    /// Instance Availability Notification (PS3.4 §R): told to others, not taken.
+    InstanceAvailability,
 }
 
 /// Verification SOP Class.
 pub(crate) const VERIFICATION: &str = "1.2.840.10008.1.1";
 /// Storage Commitment Push Model SOP Class.
 pub(crate) const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
+/// Instance Availability Notification SOP Class.
+pub(crate) const INSTANCE_AVAILABILITY_NOTIFICATION: &str = "1.2.840.10008.5.1.4.33";
 /// Implicit VR Little Endian.
 pub(crate) const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 /// Explicit VR Little Endian.
@@ -88,6 +92,7 @@ pub fn service_of(sop_class_uid: &str, other: &OtherSopClasses) -> Option<Servic
     match sop_class_uid {
         VERIFICATION => Some(Service::Verification),
         STORAGE_COMMITMENT => Some(Service::StorageCommitment),
+        INSTANCE_AVAILABILITY_NOTIFICATION => Some(Service::InstanceAvailability),
         _ => is_storage(sop_class_uid, other).then_some(Service::Storage),
     }
 }

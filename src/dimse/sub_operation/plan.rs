@@ -6,9 +6,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::propose::propose;
+use super::propose::{Contexts, propose};
 use crate::{
-    dimse::association::Proposal,
+    dimse::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal},
+    peers::{Peer, Quirk},
     retrieve::{Retrieve, RetrieveError, Selection},
 };
 
@@ -72,12 +73,27 @@ impl Plan {
 
     /// What to propose to a destination: for each SOP class its stored transfer syntaxes, each in a context of its own so that
     /// bytes go as they are, and the two uncompressed ones that every node has to know one of.
-    pub(in crate::dimse) fn proposal(&self) -> Proposal {
-        propose(self.kinds.iter().map(|(class, syntaxes)| {
-            (
-                class.as_str(),
-                syntaxes.iter().map(TransferSyntaxUid::as_str).collect::<Vec<_>>(),
-            )
-        }))
+    ///
+    /// Of a peer whose transfer syntaxes are known only those are proposed, and the one that every node has to know.
+    pub(in crate::dimse) fn proposal(&self, peer: &Peer) -> Proposal {
+        let known = &peer.transfer_syntaxes;
+        let takes = |uid: &TransferSyntaxUid| known.is_empty() || known.contains(uid);
+        let kinds = self.kinds.iter().map(|(class, syntaxes)| {
+            let taken = syntaxes.iter().filter(|uid| takes(uid)).map(TransferSyntaxUid::as_str);
+            (class.as_str(), taken.collect::<Vec<_>>())
+        });
+        let fallbacks: Vec<&str> = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+            .into_iter()
+            .filter(|uid| {
+                let is_known = known.iter().any(|known| known.as_str() == *uid);
+                known.is_empty() || is_known || *uid == IMPLICIT_VR_LITTLE_ENDIAN
+            })
+            .collect();
+        let together = peer.quirks.contains(&Quirk::OneContextPerClass);
+        propose(
+            kinds,
+            &fallbacks,
+            if together { Contexts::OneEach } else { Contexts::Apart },
+        )
     }
 }

@@ -1,15 +1,28 @@
 //! Presentation contexts for what is to be sent.
 
-use crate::dimse::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal, ProposedContext};
+use crate::dimse::association::{Proposal, ProposedContext};
 
 /// Presentation contexts of one association (PS3.8 §9.3.2.2).
 const CONTEXTS_MAX: usize = 128;
 
-/// Contexts for SOP classes with the transfer syntaxes that instances have.
-pub(in crate::dimse) fn propose<'a>(kinds: impl Iterator<Item = (&'a str, Vec<&'a str>)>) -> Proposal {
+/// How the transfer syntaxes of a SOP class are proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contexts {
+    /// Each in a context of its own while they fit, so that all can be agreed on.
+    Apart,
+    /// All in one context: the peer takes one of them.
+    OneEach,
+}
+
+/// Contexts for SOP classes with the transfer syntaxes that instances have, and the fallbacks where they are not among them.
+pub(super) fn propose<'a>(
+    kinds: impl Iterator<Item = (&'a str, Vec<&'a str>)>,
+    fallbacks: &[&'a str],
+    contexts: Contexts,
+) -> Proposal {
     let mut lists: Vec<(&str, Vec<&str>)> = kinds
         .map(|(class, mut syntaxes)| {
-            for fallback in [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN] {
+            for fallback in fallbacks.iter().copied() {
                 if !syntaxes.contains(&fallback) {
                     syntaxes.push(fallback);
                 }
@@ -23,7 +36,7 @@ pub(in crate::dimse) fn propose<'a>(kinds: impl Iterator<Item = (&'a str, Vec<&'
         transfer_syntaxes: syntaxes.iter().map(|uid| (*uid).to_owned()).collect(),
     };
     // Where there are too many for one each, those of one class share a context, the largest lists first.
-    let mut apart = vec![true; lists.len()];
+    let mut apart = vec![contexts == Contexts::Apart; lists.len()];
     let mut count: usize = lists.iter().map(|(_, syntaxes)| syntaxes.len()).sum();
     while count > CONTEXTS_MAX {
         let largest = lists
@@ -35,7 +48,7 @@ pub(in crate::dimse) fn propose<'a>(kinds: impl Iterator<Item = (&'a str, Vec<&'
         *apart = false;
         count -= list.len() - 1;
     }
-    let mut contexts = Vec::with_capacity(count);
+    let mut contexts = Vec::with_capacity(count.min(CONTEXTS_MAX));
     for ((class, syntaxes), apart) in lists.iter().zip(apart) {
         if apart {
             contexts.extend(syntaxes.iter().map(|uid| context(class, &[uid])));
@@ -52,10 +65,13 @@ pub(in crate::dimse) fn propose<'a>(kinds: impl Iterator<Item = (&'a str, Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dimse::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 
     #[test]
     fn stored_transfer_syntaxes_are_proposed_apart_while_they_fit() {
-        let few = propose([("1.2.3", vec!["1.2.840.10008.1.2.4.70"])].into_iter());
+        let fallbacks = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN];
+        let one = || [("1.2.3", vec!["1.2.840.10008.1.2.4.70"])].into_iter();
+        let few = propose(one(), &fallbacks, Contexts::Apart);
         let lists: Vec<_> = few
             .contexts
             .iter()
@@ -73,7 +89,11 @@ mod tests {
         let many = propose(
             many.iter()
                 .map(|class| (class.as_str(), vec!["1.2.840.10008.1.2.4.70"])),
+            &fallbacks,
+            Contexts::Apart,
         );
+        let together = propose(one(), &fallbacks, Contexts::OneEach);
+        assert_eq!(together.contexts[0].transfer_syntaxes.len(), 3);
         assert!(many.contexts.len() <= CONTEXTS_MAX);
         assert!((0..100).all(|number| {
             many.contexts

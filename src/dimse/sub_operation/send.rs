@@ -161,7 +161,7 @@ pub(in crate::dimse) async fn perform(
 }
 
 /// Sends one instance, with what is queued before it. Returns its message ID.
-async fn transmit(
+pub(super) async fn transmit(
     receiver: &mut Association,
     ready: Box<Ready>,
     originator: Option<&Originator>,
@@ -216,7 +216,7 @@ async fn transmit(
 }
 
 /// Waits for the answer to C-STORE: its status, and whether the operation was cancelled meanwhile.
-async fn answer(
+pub(super) async fn answer(
     association: &mut Association,
     message_id: u16,
     cancellable: Option<u16>,

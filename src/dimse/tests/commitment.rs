@@ -85,15 +85,11 @@ async fn a_peer_that_is_not_configured_is_told_over_its_own_association() {
 async fn a_configured_peer_is_called_until_it_takes_the_report() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let peer = Peer {
-        ae_title: title("CLIENT"),
-        host: "127.0.0.1".into(),
-        port,
-    };
+    let peer = Peer::new(title("CLIENT"), "127.0.0.1", port);
     let node = Node::start(
         "ROOM",
         DimseConfig {
-            peers: vec![peer],
+            peers: known([peer]),
             ..quick()
         },
     )
@@ -116,7 +112,7 @@ async fn a_configured_peer_is_called_until_it_takes_the_report() {
         ae_title: title("CLIENT"),
         ..quick()
     });
-    let (mut called, ()) = accept(Box::new(stream), String::new(), config, || Admission::Admitted(()))
+    let (mut called, ()) = accept(Box::new(stream), arrival(), config, || Admission::Admitted(()))
         .await
         .unwrap();
     let (report, data_set) = receive(&mut called).await;
@@ -165,4 +161,68 @@ async fn requests_that_make_no_sense_are_refused() {
         ..command.clone()
     };
     assert_eq!(ask(&mut association, 1, &bare, None).await, Status::INVALID_ARGUMENT);
+}
+
+/// The peer's quirk: it is told over the association that asked, which is still open.
+#[tokio::test]
+async fn a_peer_that_needs_it_is_told_over_its_own_association() {
+    let peer = Peer {
+        quirks: [crate::peers::Quirk::ReportOnSameAssociation].into(),
+        ..Peer::new(title("CLIENT"), "127.0.0.1", 1)
+    };
+    let config = DimseConfig {
+        peers: known([peer]),
+        ..quick()
+    };
+    let node = Node::start("ROOM", config).await;
+    let instances = slices(1);
+    node.take_in(&instances).await;
+    let mut association = associate(&node, &[(CLASS, EXPLICIT)]).await;
+    let (command, information) = action(&[(MR, &instances[0].sop_instance_uid)]);
+    assert_eq!(
+        ask(&mut association, 1, &command, Some(information.as_bytes())).await,
+        Status::SUCCESS
+    );
+    let (report, _) = receive(&mut association).await;
+    assert_eq!(report.event_type_id, Some(1));
+    association
+        .send(1, &CommandSet::response_to(&report, 0), None)
+        .await
+        .unwrap();
+    association.release().await.unwrap();
+    while !node.rooms.commitment.list().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Restarts and attempts: the request outlives the node, and a peer that was unknown can be told once it is registered.
+#[tokio::test]
+async fn a_report_waits_until_the_peer_can_be_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peers = known([]);
+    let config = DimseConfig {
+        peers: peers.clone(),
+        ..quick()
+    };
+    let node = Node::start("ROOM", config).await;
+    let mut association = associate(&node, &[(CLASS, EXPLICIT)]).await;
+    let (command, information) = action(&[(MR, "1.2.3")]);
+    let told = ask(&mut association, 1, &command, Some(information.as_bytes())).await;
+    assert_eq!(told, Status::SUCCESS);
+    drop(association);
+    let peer = Peer::new(title("CLIENT"), "127.0.0.1", port);
+    peers.put(peer, &crate::peers::Expected::Any).unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let (mut called, ()) = accept(Box::new(stream), arrival(), client(), || Admission::Admitted(()))
+        .await
+        .unwrap();
+    let (report, _) = receive(&mut called).await;
+    assert_eq!(report.event_type_id, Some(2));
+    called
+        .send(1, &CommandSet::response_to(&report, 0), None)
+        .await
+        .unwrap();
+    assert_eq!(called.next(Wait::Idle).await.unwrap(), Event::ReleaseRequest);
+    called.release_response().await;
 }

@@ -39,6 +39,37 @@ async fn one_association_too_many_is_rejected_as_transient() {
 }
 
 #[tokio::test]
+async fn sixty_four_associations_work_at_once_and_the_next_is_rejected() {
+    let node = Node::start("ROOM", quick()).await;
+    let instances = slices(64);
+    let contexts = [(VERIFICATION, IMPLICIT), (MR, EXPLICIT)];
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(associate(&node, &contexts).await);
+    }
+    let told = refused(scu::echo(&node.peer(), client()).await.unwrap_err());
+    assert_eq!(told, "local limit exceeded (transient, source 3, reason 2)");
+    let working = open
+        .into_iter()
+        .zip(&instances)
+        .map(|(mut association, instance)| async move {
+            let echo = request(Operation::Echo, 1, VERIFICATION);
+            assert_eq!(ask(&mut association, 1, &echo, None).await, Status::SUCCESS);
+            let stored = ask(
+                &mut association,
+                3,
+                &store_request(2, instance),
+                Some(instance.data_set()),
+            )
+            .await;
+            assert_eq!(stored, Status::SUCCESS);
+            association.release().await.unwrap();
+        });
+    futures_util::future::join_all(working).await;
+    node.holds(&instances).await;
+}
+
+#[tokio::test]
 async fn a_single_peer_has_a_limit_of_its_own() {
     let node = Node::start(
         "ROOM",
@@ -56,7 +87,8 @@ async fn a_single_peer_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn titles_are_checked_as_configured() {
     let config = DimseConfig {
-        calling_ae_titles: vec![title("CT1")],
+        unknown_callers: UnknownCallers::Rejected,
+        peers: known([Peer::new(title("CT1"), "127.0.0.1", 104)]),
         ..quick()
     };
     let node = Node::start("ROOM", config).await;

@@ -14,19 +14,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    association::{Association, Event, Proposal, ProposedContext, Wait, connect},
+    association::{Arrival, Association, Event, Proposal, ProposedContext, Reach, Wait, connect},
     message::{CommandSet, Operation},
     *,
 };
 use crate::{
+    commitment::Limits,
     dataset::DataSetDescriber,
     ingest::Announced,
+    peers::Peers,
     retrieve::{Selection, Wanted},
 };
 
 mod commitment;
 mod find;
 mod hostile;
+mod identity;
 mod limits;
 mod retrieval;
 mod store;
@@ -50,6 +53,19 @@ fn title(text: &str) -> AeTitle {
     AeTitle::new(text).unwrap()
 }
 
+fn known(peers: impl IntoIterator<Item = Peer>) -> Arc<Peers> {
+    Arc::new(Peers::of_settings(peers))
+}
+
+/// An arrival from this machine.
+fn arrival() -> Arrival {
+    Arrival {
+        address: String::new(),
+        reach: Reach::Local,
+        certificate: None,
+    }
+}
+
 /// Times that let a test that fails fail soon.
 fn quick() -> DimseConfig {
     DimseConfig {
@@ -71,6 +87,15 @@ impl Node {
             ingest: Ingest::new(store.clone()),
             query: QueryRoom::new(store.clone()),
             retrieve: Retrieve::new(store.clone()),
+            forwarding: Forwarding::open(
+                Vec::new(),
+                Retrieve::new(store.clone()),
+                folder.path(),
+                crate::forwarding::Limits::default(),
+            )
+            .unwrap(),
+            commitment: Commitments::open(store.clone(), Retrieve::new(store), folder.path(), Limits::default())
+                .unwrap(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
@@ -78,9 +103,18 @@ impl Node {
             ae_title: title(name),
             ..config
         };
-        let serving = serve(listener, config, rooms.clone(), shutdown.clone()).unwrap();
+        let serving = serve(
+            vec![Listener {
+                socket: listener,
+                tls: None,
+            }],
+            config,
+            rooms.clone(),
+            shutdown.clone(),
+        )
+        .unwrap();
         Self {
-            address: serving.local_address(),
+            address: serving.local_addresses()[0],
             title: title(name),
             rooms,
             shutdown,
@@ -90,11 +124,7 @@ impl Node {
     }
 
     fn peer(&self) -> Peer {
-        Peer {
-            ae_title: self.title.clone(),
-            host: self.address.ip().to_string(),
-            port: self.address.port(),
-        }
+        Peer::new(self.title.clone(), self.address.ip().to_string(), self.address.port())
     }
 
     /// Puts instances into the archive, not over its door.

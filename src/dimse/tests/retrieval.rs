@@ -92,13 +92,9 @@ async fn an_unknown_study_is_a_success_of_nothing() {
     assert_eq!((ended.status, ended.counts.unwrap().completed), (Status::SUCCESS, 0));
 }
 
-#[tokio::test]
-async fn a_get_is_cancelled_between_instances() {
-    let far = Node::start("FAR", quick()).await;
-    let instances = slices(4);
-    far.take_in(&instances).await;
+/// Asks for a study by C-GET (message 3 in context 1); instances come in context 3.
+async fn begin_get(far: &Node, instances: &[Instance]) -> Association {
     let class = "1.2.840.10008.5.1.4.1.2.2.3";
-    let syntax = instances[0].transfer_syntax_uid.clone();
     let proposal = Proposal {
         contexts: vec![
             ProposedContext {
@@ -107,7 +103,7 @@ async fn a_get_is_cancelled_between_instances() {
             },
             ProposedContext {
                 abstract_syntax: MR.into(),
-                transfer_syntaxes: vec![syntax],
+                transfer_syntaxes: vec![instances[0].transfer_syntax_uid.clone()],
             },
         ],
         scp_of: vec![MR.into()],
@@ -122,6 +118,63 @@ async fn a_get_is_cancelled_between_instances() {
         .send(1, &command, Some(study(&instances[0]).as_bytes()))
         .await
         .unwrap();
+    association
+}
+
+#[tokio::test]
+async fn what_the_receiver_refuses_is_told_in_the_end() {
+    let far = Node::start("FAR", quick()).await;
+    let instances = slices(3);
+    far.take_in(&instances).await;
+    let mut association = begin_get(&far, &instances).await;
+    let mut stored = 0;
+    let (ended, list) = loop {
+        let (command, data) = receive(&mut association).await;
+        if command.command_field != Operation::Store.command_field() {
+            match command.status.map(Status) {
+                Some(Status::PENDING) => continue,
+                _ => break (command, data),
+            }
+        }
+        let status = if stored == 1 {
+            Status::OUT_OF_RESOURCES
+        } else {
+            Status::SUCCESS
+        };
+        stored += 1;
+        association
+            .send(3, &CommandSet::response_to(&command, status.0), None)
+            .await
+            .unwrap();
+    };
+    assert_eq!(ended.status.map(Status), Some(Status::SUB_OPERATIONS_INCOMPLETE));
+    let counts = ended.counts.unwrap();
+    assert_eq!((counts.completed, counts.failed), (2, 1));
+    let list = crate::dataset::parse(&list, &EXPLICIT.parse().unwrap(), 1 << 16).unwrap();
+    assert_eq!(list.text(0x0008_0058), instances[1].sop_instance_uid);
+}
+
+/// Where the answer to C-STORE is due, nothing else is performed.
+#[tokio::test]
+async fn a_request_in_the_middle_of_a_get_is_refused_and_the_get_goes_on() {
+    let far = Node::start("FAR", quick()).await;
+    let instances = slices(1);
+    far.take_in(&instances).await;
+    let mut association = begin_get(&far, &instances).await;
+    let (store, _) = receive(&mut association).await;
+    let echo = request(Operation::Echo, 9, VERIFICATION);
+    assert_eq!(ask(&mut association, 1, &echo, None).await, Status::RESOURCE_LIMITATION);
+    let answer = CommandSet::response_to(&store, Status::SUCCESS.0);
+    assert_eq!(ask(&mut association, 3, &answer, None).await, Status::SUCCESS);
+    association.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_get_is_cancelled_between_instances() {
+    let far = Node::start("FAR", quick()).await;
+    let instances = slices(4);
+    far.take_in(&instances).await;
+    let mut association = begin_get(&far, &instances).await;
     let (store, data) = receive(&mut association).await;
     assert_eq!(data, instances[0].data_set());
     let cancel = CommandSet {
@@ -152,7 +205,7 @@ async fn a_study_is_moved_to_a_peer() {
     let source = Node::start(
         "SOURCE",
         DimseConfig {
-            peers: vec![destination.peer()],
+            peers: known([destination.peer()]),
             ..quick()
         },
     )
@@ -176,16 +229,46 @@ async fn a_study_is_moved_to_a_peer() {
 }
 
 #[tokio::test]
-async fn destinations_that_are_unknown_or_gone_are_told_apart() {
-    let gone = Peer {
-        ae_title: title("GONE"),
-        host: "127.0.0.1".into(),
-        port: 1,
+async fn a_study_is_moved_over_several_associations() {
+    let only = DimseConfig {
+        associations_max: 3,
+        ..quick()
     };
+    let destination = Node::start("DEST", only).await;
     let source = Node::start(
         "SOURCE",
         DimseConfig {
-            peers: vec![gone],
+            peers: known([destination.peer()]),
+            move_associations: 8,
+            ..quick()
+        },
+    )
+    .await;
+    let instances = slices(40);
+    source.take_in(&instances).await;
+    let mut told = Vec::new();
+    let ended = scu::move_to(
+        &source.peer(),
+        client(),
+        QueryModel::StudyRoot,
+        &study(&instances[0]),
+        "DEST",
+        |counts| told.push(counts.completed),
+    )
+    .await
+    .unwrap();
+    assert_eq!((ended.status, ended.counts.unwrap().completed), (Status::SUCCESS, 40));
+    assert!(told.is_sorted() && told.len() == 40);
+    destination.holds(&instances).await;
+}
+
+#[tokio::test]
+async fn destinations_that_are_unknown_or_gone_are_told_apart() {
+    let gone = Peer::new(title("GONE"), "127.0.0.1", 1);
+    let source = Node::start(
+        "SOURCE",
+        DimseConfig {
+            peers: known([gone]),
             ..quick()
         },
     )

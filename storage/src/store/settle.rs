@@ -11,7 +11,7 @@ use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
     index::{Index, IndexError, InstancePlace, PackRow, Settled},
     intake::{Retired, SeriesKey, WaitingEntry, recover::location_of, segment::Found, staged::staged_path},
-    model::{Header, InstanceRecord, Location},
+    model::{Header, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid},
     objects::{ObjectError, ObjectName},
     packs::{
         compose::{Composed, compose},
@@ -42,6 +42,27 @@ impl Store {
     /// [`StoreError`] of the first series that could not be settled.
     pub async fn settle_now(&self) -> Result<(), StoreError> {
         self.settle_due(Duration::ZERO).await
+    }
+
+    /// Settles what waits of these series, now: their bytes are in the object store, read back, when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first series that could not be settled; it is tried again with the others.
+    pub async fn settle_these(&self, wanted: &[(StudyInstanceUid, SeriesInstanceUid)]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.inner.settling.lock_beside_commits().await;
+        for series in wanted {
+            let waiting = || self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let entries = waiting().take(series);
+            if entries.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.settle_series(series, &entries).await {
+                self.inner.counters.settling_failed();
+                waiting().put_back(series.clone(), entries);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Settles, one after the other, the series that have been quiet for so long or are large.

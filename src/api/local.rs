@@ -1,0 +1,125 @@
+//! Who is answered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::problem::problem;
+
+/// Lets requests of this machine through: those that came from a loopback address, were meant for one, and were not passed
+/// on by a proxy for somebody else. A browser here may show pages of anywhere; those cannot write.
+pub(super) async fn only(request: Request, next: Next) -> Response {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    // HTTP/2 names the host in the URI.
+    if request
+        .uri()
+        .authority()
+        .is_some_and(|authority| !is_loopback_host(authority.as_str()))
+    {
+        return problem(StatusCode::FORBIDDEN, "the host is none of this machine's own names");
+    }
+    match refuse(from, request.method(), request.headers()) {
+        None => next.run(request).await,
+        Some(why) => problem(StatusCode::FORBIDDEN, why),
+    }
+}
+
+fn refuse(from: Option<SocketAddr>, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+    let is_local = from.is_some_and(|from| from.ip().to_canonical().is_loopback());
+    let passed_on = [
+        header::FORWARDED.as_str(),
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+    ]
+    .iter()
+    .any(|name| headers.contains_key(*name));
+    if !is_local || passed_on {
+        return Some("nobody is authenticated here yet: only programs on the archive's own machine are answered");
+    }
+    // A name of elsewhere that was made to point here belongs to a page of elsewhere.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let hosts = headers.get_all(header::HOST).iter();
+    let mut foreign = hosts.filter(|host| !host.to_str().is_ok_and(is_loopback_host));
+    if foreign.next().is_some() {
+        return Some("the host is none of this machine's own names: use 127.0.0.1, [::1] or localhost");
+    }
+    let origin = headers
+        .get(header::ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default());
+    let is_own = |origin: &str| host.is_some_and(|host| origin.strip_prefix("http://") == Some(host));
+    if method != Method::GET && method != Method::HEAD && origin.is_some_and(|origin| !is_own(origin)) {
+        return Some("pages of other origins cannot write");
+    }
+    None
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(from: &str, method: Method, headers: &[(&'static str, &'static str)], answered: bool) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        assert_eq!(refuse(from.parse().ok(), &method, &headers).is_none(), answered);
+    }
+
+    #[test]
+    fn answers_this_machine_alone() {
+        let own = ("host", "127.0.0.1:8080");
+        check("127.0.0.1:5000", Method::PUT, &[own], true);
+        check("[::1]:5000", Method::PUT, &[("host", "[::1]:8080")], true);
+        check("[::ffff:127.0.0.1]:5000", Method::GET, &[("host", "localhost")], true);
+        check("10.0.0.9:5000", Method::GET, &[own], false);
+        check("nobody", Method::GET, &[own], false);
+        check(
+            "127.0.0.1:5000",
+            Method::GET,
+            &[own, ("x-forwarded-for", "10.0.0.9")],
+            false,
+        );
+        check(
+            "127.0.0.1:5000",
+            Method::GET,
+            &[own, ("forwarded", "for=10.0.0.9")],
+            false,
+        );
+        check("127.0.0.1:5000", Method::GET, &[("host", "evil.example:8080")], false);
+        check(
+            "127.0.0.1:5000",
+            Method::PUT,
+            &[own, ("origin", "http://evil.example")],
+            false,
+        );
+        check("127.0.0.1:5000", Method::PUT, &[own, ("origin", "null")], false);
+        check(
+            "127.0.0.1:5000",
+            Method::PUT,
+            &[own, ("origin", "http://127.0.0.1:8080")],
+            true,
+        );
+        check(
+            "127.0.0.1:5000",
+            Method::GET,
+            &[own, ("origin", "http://evil.example")],
+            true,
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! `filmroom peer`: the registry of peers, by way of the archive where one runs on the data folder, else in the folder.
+
+mod api;
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use filmroom_storage::state;
+use serde_json::{Map, Value};
+
+use super::{
+    failure::{Failure, Status},
+    settings_flags::SettingsFlags,
+    standard_output,
+};
+use crate::{
+    config::Config,
+    peers::{AeTitle, Expected, Peer, Peers, PeersError, Source},
+};
+use api::Api;
+
+/// Arguments of `peer`.
+#[derive(Debug, Args)]
+pub struct PeerCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List all peers
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Register a peer, or change one that is registered
+    Add(Add),
+    /// Forget a peer that was registered
+    Remove {
+        /// Its AE title
+        ae_title: AeTitle,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Add {
+    /// AE title and address
+    #[arg(value_name = "AET=HOST:PORT")]
+    peer: String,
+    /// It is called by TLS
+    #[arg(long)]
+    tls: bool,
+    /// What its certificate has to say: cn:NAME, dns:NAME, ip:ADDRESS, uri:URI or sha256:SUM; then it may only call by TLS
+    #[arg(long, value_name = "NAME")]
+    certificate: Option<String>,
+    /// What it may ask for: store, find, move, get, commit, or nothing (then it is rejected) [everything]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    may: Option<Vec<String>>,
+    /// A transfer syntax that it takes; repeatable [it is asked]
+    #[arg(long = "transfer-syntax", value_name = "UID")]
+    transfer_syntaxes: Vec<String>,
+    /// Defined terms of the character set that it reads when its query does not say [UTF-8]
+    #[arg(long, value_name = "TERMS")]
+    character_set: Option<String>,
+    /// one-context-per-class or report-on-same-association; repeatable
+    #[arg(long = "quirk", value_name = "QUIRK")]
+    quirks: Vec<String>,
+}
+
+impl PeerCommand {
+    /// Runs.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn run(&self, settings: &SettingsFlags) -> Result<Status, Failure> {
+        let config = settings.load(None)?.config;
+        match &self.action {
+            Action::List { json } => list(&config, *json)?,
+            Action::Add(add) => {
+                let peer = add.peer()?;
+                match running(&config)? {
+                    Some(api) => api.put(&peer)?,
+                    None => in_folder(&config, |peers| peers.put(peer.clone(), &Expected::Any).map(|_| ()))?,
+                }
+                standard_output(&format!("{} is at {}\n", peer.ae_title, peer.address()));
+            }
+            Action::Remove { ae_title } => {
+                match running(&config)? {
+                    Some(api) => api.remove(ae_title)?,
+                    None => in_folder(&config, |peers| peers.remove(ae_title, &Expected::Any))?,
+                }
+                standard_output(&format!("{ae_title} is forgotten\n"));
+            }
+        }
+        Ok(Status::Done)
+    }
+}
+
+impl Add {
+    fn peer(&self) -> Result<Peer, Failure> {
+        let wrong = |why: String| Failure::new(Status::Usage, why, "`filmroom peer add --help` lists what can be said");
+        let plain = Peer::parse(&self.peer).map_err(|error| wrong(error.to_string()))?;
+        let mut fields = Map::new();
+        fields.insert("ae_title".into(), plain.ae_title.as_str().into());
+        fields.insert("address".into(), plain.address().into());
+        fields.insert("tls".into(), self.tls.into());
+        if let Some(certificate) = &self.certificate {
+            fields.insert("certificate".into(), certificate.as_str().into());
+        }
+        if let Some(may) = &self.may {
+            let words: Vec<&str> = may
+                .iter()
+                .map(String::as_str)
+                .filter(|word| *word != "nothing")
+                .collect();
+            fields.insert("may".into(), words.into());
+        }
+        fields.insert("transfer_syntaxes".into(), self.transfer_syntaxes.clone().into());
+        fields.insert("quirks".into(), self.quirks.clone().into());
+        if let Some(terms) = &self.character_set {
+            fields.insert("character_set".into(), terms.as_str().into());
+        }
+        serde_json::from_value(Value::Object(fields)).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// The archive that runs on the data folder, if one does.
+fn running(config: &Config) -> Result<Option<Api>, Failure> {
+    let folder = &config.data.folder;
+    if !folder.is_dir() || lock(folder)?.is_some() {
+        return Ok(None);
+    }
+    Api::of_folder(folder).map(Some)
+}
+
+fn lock(folder: &Path) -> Result<Option<std::fs::File>, Failure> {
+    state::lock(folder)
+        .map_err(|error| Failure::new(Status::InputOutput, error.to_string(), "check the folder (--data)"))
+}
+
+fn in_folder(config: &Config, change: impl FnOnce(&Peers) -> Result<(), PeersError>) -> Result<(), Failure> {
+    let folder = &config.data.folder;
+    std::fs::create_dir_all(folder).map_err(|error| Failure::io("make the folder", folder, &error))?;
+    let Some(_lock) = lock(folder)? else {
+        return Err(Failure::new(
+            Status::TryLater,
+            format!("the data folder {} is in use", folder.display()),
+            "try again in a moment",
+        ));
+    };
+    let peers = Peers::open(config.dicom.peers.clone(), folder).map_err(|error| failed(&error.into()))?;
+    change(&peers).map_err(|error| failed(&error))
+}
+
+fn failed(error: &PeersError) -> Failure {
+    let (status, advice) = match error {
+        PeersError::InSettings => (Status::Usage, "change dicom.peers"),
+        PeersError::Unknown => (Status::NoInput, "`filmroom peer list` lists all"),
+        PeersError::NotAsExpected => (Status::TryLater, "somebody else has changed it: look again"),
+        PeersError::TooMany | PeersError::State(_) => (Status::InputOutput, "check the disk"),
+    };
+    Failure::new(status, error.to_string(), advice)
+}
+
+fn list(config: &Config, json: bool) -> Result<(), Failure> {
+    let peers = Peers::look(config.dicom.peers.clone(), &config.data.folder).map_err(|error| failed(&error.into()))?;
+    let mut text = String::new();
+    for (peer, source) in peers.list() {
+        let value = serde_json::to_value(&peer).unwrap_or_default();
+        if json {
+            text.push_str(&format!("{value}\n"));
+            continue;
+        }
+        let source = match source {
+            Source::Settings => "settings",
+            Source::Registered => "registered",
+        };
+        text.push_str(&format!(
+            "{:<16} {:<24} {source}",
+            peer.ae_title.to_string(),
+            peer.address()
+        ));
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let is_usual = matches!(key.as_str(), "ae_title" | "address")
+                || *value == Value::Bool(false)
+                || (key == "may" && value.as_array().is_some_and(|may| may.len() == 5));
+            if !is_usual {
+                text.push_str(&format!("  {key}={}", value.to_string().replace('"', "")));
+            }
+        }
+        text.push('\n');
+    }
+    standard_output(&text);
+    Ok(())
+}

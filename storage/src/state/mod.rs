@@ -1,0 +1,274 @@
+//! Small state that is the only copy of itself: peers, queues, pending reports. One checksummed JSON record a file.
+//!
+//! The index is no place for it, since the index can be thrown away at any time. A record is written under a temporary name,
+//! synced, renamed over the old one, and the folder synced: after a crash the old record is there or the new one, whole.
+//! Everything here blocks for as long as the disk takes to sync.
+
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The folder within the data folder.
+const FOLDER: &str = "state";
+/// How a record's name ends.
+const EXTENSION: &str = "json";
+/// How the name of a record that is being written ends. What a crash leaves of it was never said to be kept.
+const UNFINISHED: &str = "unfinished";
+/// Longest record, in bytes: a list of 100,000 UIDs fits.
+pub const RECORD_BYTES_MAX: usize = 32 << 20;
+/// Most records of one kind.
+pub const RECORDS_MAX: usize = 100_000;
+/// Longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 64;
+
+/// Why state was not kept or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The disk failed or is full.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// What was read or written.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The record is too long, or there are too many.
+    #[error("{0}")]
+    Limit(String),
+    /// The value cannot be written as JSON.
+    #[error("not to be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A file that is no record: its checksum or its content is wrong. It is left as it is until its key is put again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// The file.
+    pub path: PathBuf,
+    /// One phrase.
+    pub why: String,
+}
+
+/// What a folder held when it was opened.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// Key and value of each record, by key.
+    pub records: Vec<(String, T)>,
+    /// Files that are no records.
+    pub damaged: Vec<Damaged>,
+}
+
+/// The records of one kind, each found by its key. One process at a time, which the lock of the data folder sees to.
+#[derive(Debug)]
+pub struct StateFolder {
+    folder: PathBuf,
+    /// Files there are; held while one is written, so that two writers of a key come one after the other.
+    count: Mutex<usize>,
+}
+
+impl StateFolder {
+    /// Opens or makes the folder of a kind (a plain word) and reads all of it.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] when the folder cannot be read; [`StateError::Limit`] when it holds too many files.
+    pub fn open<T: DeserializeOwned>(data: &Path, kind: &str) -> Result<(Self, Loaded<T>), StateError> {
+        let folder = data.join(FOLDER).join(kind);
+        let made = !folder.is_dir();
+        fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
+        if made {
+            for parent in [folder.parent(), Some(data)].into_iter().flatten() {
+                sync_folder(parent)?;
+            }
+        }
+        let (loaded, unfinished) = read_all(&folder)?;
+        for path in unfinished {
+            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+        }
+        let count = Mutex::new(loaded.records.len() + loaded.damaged.len());
+        Ok((Self { folder, count }, loaded))
+    }
+
+    /// Reads the records of a kind without opening it for writing; none when there is no such folder.
+    ///
+    /// # Errors
+    /// As [`StateFolder::open`].
+    pub fn look<T: DeserializeOwned>(data: &Path, kind: &str) -> Result<Loaded<T>, StateError> {
+        let folder = data.join(FOLDER).join(kind);
+        if !folder.is_dir() {
+            return Ok(Loaded {
+                records: Vec::new(),
+                damaged: Vec::new(),
+            });
+        }
+        Ok(read_all(&folder)?.0)
+    }
+
+    /// Keeps a value under a key. Durable when this returns; on an error the value before is still there.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), StateError> {
+        let path = self.path(key)?;
+        let bytes = record::encode(value)?;
+        if bytes.len() > RECORD_BYTES_MAX {
+            let sentence = format!("a record of {} bytes; the longest has {RECORD_BYTES_MAX}", bytes.len());
+            return Err(StateError::Limit(sentence));
+        }
+        let mut count = self.count();
+        let is_new = !path.exists();
+        if is_new && *count >= RECORDS_MAX {
+            let sentence = format!(
+                "{} holds {RECORDS_MAX} records, which is the most",
+                self.folder.display()
+            );
+            return Err(StateError::Limit(sentence));
+        }
+        let unfinished = path.with_extension(UNFINISHED);
+        let written = write_synced(&unfinished, &bytes).and_then(|()| fs::rename(&unfinished, &path));
+        if let Err(source) = written {
+            let _ = fs::remove_file(&unfinished);
+            return Err(io_error(&path, source));
+        }
+        if is_new {
+            *count += 1;
+        }
+        sync_folder(&self.folder)
+    }
+
+    /// Forgets a key. Durable when this returns. False when there was none.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn remove(&self, key: &str) -> Result<bool, StateError> {
+        let path = self.path(key)?;
+        let mut count = self.count();
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                *count = count.saturating_sub(1);
+                sync_folder(&self.folder)?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(io_error(&path, source)),
+        }
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, StateError> {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            let sentence = format!("a key of {} bytes; it has 1 to {KEY_BYTES_MAX}", key.len());
+            return Err(StateError::Limit(sentence));
+        }
+        Ok(self.folder.join(format!("{}.{EXTENSION}", record::name_of(key))))
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the lock of a data folder for as long as the file lives, for changes while no archive runs on it. `None` when
+/// another process has it.
+///
+/// # Errors
+/// [`StateError::Io`].
+pub fn lock(data: &Path) -> Result<Option<fs::File>, StateError> {
+    let path = data.join("lock");
+    let opened = fs::File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|source| io_error(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(source)) => Err(io_error(&path, source)),
+    }
+}
+
+/// Checks every record of every kind. How many are whole, and which are not.
+///
+/// # Errors
+/// [`StateError::Io`] when a folder cannot be read.
+pub fn verify(data: &Path) -> Result<(usize, Vec<Damaged>), StateError> {
+    let root = data.join(FOLDER);
+    let (mut whole, mut damaged) = (0, Vec::new());
+    if !root.is_dir() {
+        return Ok((whole, damaged));
+    }
+    for entry in fs::read_dir(&root).map_err(|source| io_error(&root, source))? {
+        let folder = entry.map_err(|source| io_error(&root, source))?.path();
+        if folder.is_dir() {
+            let (loaded, _) = read_all::<serde::de::IgnoredAny>(&folder)?;
+            whole += loaded.records.len();
+            damaged.extend(loaded.damaged);
+        }
+    }
+    Ok((whole, damaged))
+}
+
+fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<(Loaded<T>, Vec<PathBuf>), StateError> {
+    let mut paths = Vec::new();
+    let mut unfinished = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
+        let path = entry.map_err(|source| io_error(folder, source))?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(EXTENSION) => paths.push(path),
+            Some(UNFINISHED) => unfinished.push(path),
+            _ => {}
+        }
+        if paths.len() > RECORDS_MAX {
+            let sentence = format!("{} holds more than {RECORDS_MAX} records", folder.display());
+            return Err(StateError::Limit(sentence));
+        }
+    }
+    paths.sort();
+    let mut loaded = Loaded {
+        records: Vec::with_capacity(paths.len()),
+        damaged: Vec::new(),
+    };
+    for path in paths {
+        match read(&path)? {
+            Ok(record) => loaded.records.push(record),
+            Err(why) => loaded.damaged.push(Damaged { path, why }),
+        }
+    }
+    Ok((loaded, unfinished))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Result<(String, T), String>, StateError> {
+    let length = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
+    if length > RECORD_BYTES_MAX as u64 {
+        return Ok(Err(format!("{length} bytes are too many")));
+    }
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    let key = path.file_stem().and_then(|stem| stem.to_str()).and_then(record::key_of);
+    let Some(key) = key else {
+        return Ok(Err("its name is no key".to_owned()));
+    };
+    Ok(record::decode(&bytes).map(|value| (key, value)))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StateError> {
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| io_error(folder, source))
+}
+
+fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
