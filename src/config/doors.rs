@@ -30,7 +30,7 @@ impl Config {
         options.settle_after = storage.settle_after;
         options.settle_from_bytes = storage.settle_from.0;
         options.index_cache_bytes = storage.index_cache.0;
-        options.replica = Some(self.replica.folder.clone()).filter(|folder| !folder.as_os_str().is_empty());
+        options.replica.clone_from(&self.replica.folder);
         options.objects = self.objects_engine();
         options.cache_bytes = self.objects.cache_max.0;
         options.acknowledge = self.acknowledge();

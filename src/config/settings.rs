@@ -325,7 +325,7 @@ section! {
 section! {
     /// The second store.
     Replica "replica" {
-        folder: PathBuf = PathBuf::new(),
+        folder: Option<PathBuf> = None,
             unit "",
             about "A folder, best on another disk or machine, that every object is put into as well; damaged ones are repaired from it. Empty: none.",
             why "Only whoever runs the archive knows of a second disk. A copy that is missed while it is away is caught up with.";
