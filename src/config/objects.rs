@@ -12,34 +12,8 @@ use filmroom_storage::{
 use super::{
     Config,
     section::section,
-    value::{Secret, Size, Value, quoted},
+    value::{Secret, Size, words},
 };
-
-/// Settings that are one of a few words.
-macro_rules! words {
-    ($(#[$attribute:meta])* $name:ident $allowed:literal { $($(#[$meaning:meta])* $variant:ident $word:literal $(| $also:literal)*),* $(,)? }) => {
-        $(#[$attribute])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$meaning])* $variant,)*
-        }
-
-        impl Value for $name {
-            const ALLOWED: &'static str = $allowed;
-            fn from_text(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word $(| $also)* => Ok(Self::$variant),)*
-                    _ => Err(format!("\"{text}\" is none of these")),
-                }
-            }
-            fn show(&self) -> String {
-                quoted(match self {
-                    $(Self::$variant => $word,)*
-                })
-            }
-        }
-    };
-}
 
 words! {
     /// Which store holds objects.
