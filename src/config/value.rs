@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use filmroom_storage::model::SopClassUid;
+use filmroom_storage::{
+    encryption::{MasterKeyError, MasterKeySource, PlainObjects},
+    index::engine::EngineKind,
+    model::SopClassUid,
+};
 
 use crate::{
     access::Demand,
@@ -578,6 +582,53 @@ impl Value for LogFormat {
             Self::Text => "text",
             Self::Json => "json",
         })
+    }
+}
+
+impl Value for EngineKind {
+    const ALLOWED: &'static str = "sled or fjall";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| format!("\"{text}\" is no engine"))
+    }
+    fn show(&self) -> String {
+        quoted(self.name())
+    }
+}
+
+impl Value for PlainObjects {
+    const ALLOWED: &'static str = "read or refuse";
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "read" => Ok(Self::Read),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err(format!("\"{text}\" is neither")),
+        }
+    }
+    fn show(&self) -> String {
+        quoted(match self {
+            Self::Read => "read",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
+/// Where the master keys come from, if from anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterKeySetting(pub Option<MasterKeySource>);
+
+impl Value for MasterKeySetting {
+    const ALLOWED: &'static str = "file:PATH, env:VARIABLE, command:COMMAND, or nothing";
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|source| Self(Some(source)))
+            .map_err(|error: MasterKeyError| error.to_string())
+    }
+    fn show(&self) -> String {
+        quoted(&self.0.as_ref().map(ToString::to_string).unwrap_or_default())
     }
 }
 
