@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, process::ExitCode};
 
-use filmroom_storage::store::StoreError;
+use filmroom_storage::{encryption::MasterKeyError, store::StoreError};
 
 /// Exit statuses, after BSD's `sysexits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,16 @@ impl Failure {
         }
     }
 
+    /// The master keys cannot be had.
+    #[must_use]
+    pub fn master_key(error: &MasterKeyError) -> Self {
+        Self::new(
+            Status::Config,
+            format!("encryption.master_key: {error}"),
+            "the setting is file:PATH, env:VARIABLE or command:COMMAND, which gives one key a line, the one for new data first",
+        )
+    }
+
     /// The store at a data folder would not open or stop.
     #[must_use]
     pub fn store(folder: &Path, error: &StoreError) -> Self {
@@ -128,6 +138,11 @@ impl Failure {
                 Status::Data,
                 format!("the data folder {} cannot be used: {error}", folder.display()),
                 "keep a copy of the folder before anything else is tried",
+            ),
+            StoreError::Keys(why) => Self::new(
+                Status::Config,
+                format!("the data folder {} cannot be used: {why}", folder.display()),
+                "let encryption.master_key give the key that the archive was encrypted with: without it nothing in it can be read",
             ),
             StoreError::OutOfSpace(_) => Self::new(
                 Status::InputOutput,

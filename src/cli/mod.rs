@@ -2,10 +2,12 @@
 
 mod config;
 mod demo;
+mod encrypt;
 mod failure;
 mod health;
 mod http;
 mod import;
+mod key;
 mod logging;
 mod patient_stream;
 mod peer;
@@ -60,6 +62,10 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
     Verify(verify::Verify),
+    /// Make, list and rotate the master keys of an encrypted archive
+    Key(key::Key),
+    /// Encrypt what was stored before encryption was turned on, while no server runs
+    Encrypt(encrypt::Encrypt),
     /// Check settings, or list them all
     Config(config::ConfigCommand),
     /// Print the version
@@ -101,6 +107,8 @@ impl CommandLine {
             Command::Peer(peer) => peer.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
+            Command::Key(key) => key.run(&self.settings),
+            Command::Encrypt(encrypt) => encrypt.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),
             Command::Version => {
                 standard_output(&format!("filmroom {}\n", env!("CARGO_PKG_VERSION")));

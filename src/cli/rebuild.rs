@@ -61,7 +61,7 @@ impl Rebuild {
             None => {}
         };
         let rebuilt = runtime::build(&config.run)?.block_on(Store::rebuild(
-            config.store_options(),
+            super::server::store_options(&config)?,
             Arc::new(DataSetDescriber),
             progress,
         ));

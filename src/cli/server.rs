@@ -4,8 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use filmroom_storage::{
+    encryption::{Encryption, MasterKeys},
     state::StateError,
-    store::{ScrubOptions, Store},
+    store::{ScrubOptions, Store, StoreOptions},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -204,7 +205,7 @@ fn state_failure(what: &str, error: &StateError) -> Failure {
 /// [`Failure`] when the data folder cannot be had.
 pub async fn open_store(config: &Config) -> Result<Store, Failure> {
     let folder = &config.data.folder;
-    Store::open(config.store_options(), Arc::new(DataSetDescriber))
+    Store::open(store_options(config)?, Arc::new(DataSetDescriber))
         .await
         .map_err(|error| {
             let mut failure = Failure::store(folder, &error);
@@ -219,6 +220,29 @@ pub async fn open_store(config: &Config) -> Result<Store, Failure> {
             }
             failure
         })
+}
+
+/// The master keys of a configuration; `None` where nothing is to be encrypted.
+///
+/// # Errors
+/// [`Failure`] when they cannot be had.
+pub fn master_keys(config: &Config) -> Result<Option<MasterKeys>, Failure> {
+    let source = config.encryption.master_key.as_ref();
+    let keys = source.map(|source| source.load()).transpose();
+    keys.map_err(|error| Failure::master_key(&error))
+}
+
+/// What the store of a configuration is opened with, master keys included.
+///
+/// # Errors
+/// [`Failure`] when they cannot be had.
+pub fn store_options(config: &Config) -> Result<StoreOptions, Failure> {
+    let mut options = config.store_options();
+    options.encryption = master_keys(config)?.map(|master| Encryption {
+        master: Arc::new(master),
+        plain: config.encryption.plain_objects,
+    });
+    Ok(options)
 }
 
 /// Closes a store.

@@ -34,6 +34,7 @@ impl Config {
         options.objects = self.objects_engine();
         options.cache_bytes = self.objects.cache_max.0;
         options.acknowledge = self.acknowledge();
+        options.index_engine = self.index.engine;
         options
     }
 

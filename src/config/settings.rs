@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use filmroom_storage::{model::SopClassUid, store::StoreOptions};
+use filmroom_storage::{encryption::{MasterKeySource, PlainObjects}, index::engine::EngineKind, model::SopClassUid, store::StoreOptions};
 
 use super::{
     objects::{AcknowledgeAt, Objects, S3},
@@ -333,6 +333,16 @@ section! {
 }
 
 section! {
+    /// The index.
+    Index "index" {
+        engine: EngineKind = store_defaults().index_engine,
+            unit "",
+            about "The embedded engine that the index is kept in; one of another engine is put aside and made anew at the next start.",
+            why "sled is the one with the longest use here; fjall takes less of the disk and checks all that it reads.";
+    }
+}
+
+section! {
     /// Verification beside everything else.
     Scrub "scrub" {
         every: Duration = Duration::from_secs(30 * 86_400), range Duration::ZERO => Duration::from_secs(366 * 86_400),
@@ -343,6 +353,20 @@ section! {
             unit "bytes a second",
             about "It reads no faster than this.",
             why "A tenth of what one disk reads: nobody notices, and 40 TB are read in a month.";
+    }
+}
+
+section! {
+    /// Encryption at rest.
+    Encryption "encryption" {
+        master_key: Option<MasterKeySource> = None,
+            unit "",
+            about "Where the master key comes from: file:PATH, env:VARIABLE or command:COMMAND; set, all that is stored from now on is encrypted.",
+            why "Off: who loses the key loses the archive, so that somebody has to decide who keeps it.";
+        plain_objects: PlainObjects = PlainObjects::Read,
+            unit "",
+            about "What to do with objects from before encryption was turned on: read them, or refuse to look at them.",
+            why "An archive goes on working while they are encrypted; once all are, refuse makes foreign objects useless.";
     }
 }
 
@@ -428,6 +452,8 @@ tree! {
     s3: S3 "objects.s3",
     replica: Replica "replica",
     scrub: Scrub "scrub",
+    index: Index "index",
+    encryption: Encryption "encryption",
     run: Run "run",
     log: Log "log",
 }

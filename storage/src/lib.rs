@@ -15,6 +15,7 @@ macro_rules! crash_point {
 }
 
 mod buffers;
+pub mod encryption;
 pub mod index;
 mod intake;
 pub mod journal;

@@ -4,6 +4,7 @@ mod log;
 mod measure;
 mod network;
 mod secret;
+mod storage;
 mod words;
 
 use std::path::PathBuf;

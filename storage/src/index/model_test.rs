@@ -7,9 +7,10 @@ use time::OffsetDateTime;
 
 use super::{
     Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, StudySelector,
-    engine::{Engine, MemoryEngine, SledEngine},
+    engine::{Engine, EngineKind, MemoryEngine, SealedEngine},
 };
 use crate::{
+    encryption::Secret,
     model::{Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
     testing::Sample,
 };
@@ -35,7 +36,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 type Model = BTreeMap<(u32, u32, u32), Location>;
 
 struct Tested {
-    folder: Option<tempfile::TempDir>,
+    folder: Option<(tempfile::TempDir, EngineKind)>,
+    key: Option<Secret>,
     engine: Option<Arc<dyn Engine>>,
     writer: Option<CatalogWriter>,
     catalog: Option<Arc<Catalog>>,
@@ -45,9 +47,10 @@ struct Tested {
 }
 
 impl Tested {
-    fn new(folder: Option<tempfile::TempDir>) -> Self {
+    fn new(kind: Option<EngineKind>, key: Option<Secret>) -> Self {
         let mut tested = Self {
-            folder,
+            folder: kind.map(|kind| (tempfile::tempdir().unwrap(), kind)),
+            key,
             engine: None,
             writer: None,
             catalog: None,
@@ -61,9 +64,13 @@ impl Tested {
 
     fn restart(&mut self) {
         (self.writer, self.catalog) = (None, None);
-        if let Some(folder) = &self.folder {
+        if let Some((folder, kind)) = &self.folder {
             self.engine = None;
-            self.engine = Some(Arc::new(SledEngine::open(folder.path(), 1 << 20).unwrap()));
+            let engine = kind.open(folder.path(), 1 << 20).unwrap();
+            self.engine = Some(match &self.key {
+                Some(key) => Arc::new(SealedEngine::new(engine, key).unwrap()),
+                None => engine,
+            });
         } else if self.engine.is_none() {
             self.engine = Some(Arc::new(MemoryEngine::default()));
         }
@@ -306,7 +313,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
     fn memory_agrees_with_the_model(operations in operations()) {
-        Tested::new(None).run(operations);
+        Tested::new(None, None).run(operations);
     }
 }
 
@@ -314,6 +321,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
     #[test]
     fn sled_agrees_with_the_model(operations in operations()) {
-        Tested::new(Some(tempfile::tempdir().unwrap())).run(operations);
+        Tested::new(Some(EngineKind::Sled), None).run(operations);
+    }
+
+    #[test]
+    fn fjall_agrees_with_the_model(operations in operations()) {
+        Tested::new(Some(EngineKind::Fjall), None).run(operations);
+    }
+
+    #[test]
+    fn encrypted_rows_agree_with_the_model(operations in operations(), kind in prop::sample::select(&EngineKind::ALL[..])) {
+        Tested::new(Some(kind), Some(Secret::random().unwrap())).run(operations);
     }
 }

@@ -19,6 +19,7 @@ use super::{
     staged::StagedFolder,
 };
 use crate::{
+    encryption::MasterKeys,
     index::{Catalog, CatalogWriter, Index, engine::MemoryEngine},
     metrics::Counters,
     model::{Location, SopInstanceUid},
@@ -101,7 +102,7 @@ impl Disk {
 }
 
 /// A disk as the log sees it.
-struct Mounted(Arc<Disk>);
+struct Mounted(Arc<Disk>, Option<Arc<MasterKeys>>);
 
 impl Medium for Mounted {
     fn create(&self, number: u64) -> io::Result<Arc<dyn MediumFile>> {
@@ -128,6 +129,10 @@ impl Medium for Mounted {
 
     fn list(&self) -> io::Result<Vec<u64>> {
         Ok(self.0.files.lock().unwrap().keys().copied().collect())
+    }
+
+    fn master_keys(&self) -> Option<&Arc<MasterKeys>> {
+        self.1.as_ref()
     }
 }
 
@@ -201,11 +206,12 @@ async fn life(
     samples: &[Sample],
     known: &HashMap<String, Sample>,
     faults: Vec<bool>,
+    master: Option<&Arc<MasterKeys>>,
 ) -> Vec<Sample> {
     let mut index = empty_index();
     let describer = describer();
     let recovery = Recovery {
-        medium: &Mounted(Arc::clone(disk)),
+        medium: &Mounted(Arc::clone(disk), master.cloned()),
         staged_folder: folder,
         catalog: &index.catalog,
         writer: &mut index.writer,
@@ -216,11 +222,12 @@ async fn life(
     for (uid, sample) in known {
         let record = index.catalog.instance(&SopInstanceUid::new(uid).unwrap()).unwrap();
         let record = record.unwrap_or_else(|| panic!("{uid} was acknowledged and is lost"));
-        let Location::Intake { segment, offset, .. } = record.location else {
+        let Location::Intake { segment, entry, .. } = record.location else {
             panic!("{uid} is elsewhere")
         };
         let segment: Arc<Segment> = recovered.segments.get(segment).unwrap();
-        let bytes = segment.section(offset, record.length).read_at(0, usize::MAX).unwrap();
+        let found = segment.entry_at(entry).unwrap().unwrap();
+        let bytes = segment.part_10(&found).unwrap().read_at(0, usize::MAX).unwrap();
         assert_eq!(
             &bytes[record.data_set_offset as usize..],
             sample.data_set(),
@@ -233,13 +240,13 @@ async fn life(
     let space = Arc::new(Space::new(folder.to_owned(), 0));
     let nursery = Nursery {
         budget: Budget::new(1 << 20),
-        staged: StagedFolder::new(folder.to_owned(), 1),
+        staged: StagedFolder::new(folder.to_owned(), 1, None),
         space: Arc::clone(&space),
         staged_from_bytes: 1 << 20,
     };
     let parts = Parts {
         log: Log::new(
-            Arc::new(Mounted(Arc::clone(disk))),
+            Arc::new(Mounted(Arc::clone(disk), master.cloned())),
             Arc::clone(&recovered.segments),
             9_000,
             recovered.next_segment,
@@ -257,7 +264,10 @@ async fn life(
     for sample in samples {
         let mut incoming = Incoming::new(nursery.clone(), sample.file_head(), 0);
         incoming.write(&sample.data_set()).await.unwrap();
-        let sealed = incoming.seal().await.unwrap();
+        let mut sealed = incoming.seal().await.unwrap();
+        if master.is_some() {
+            sealed.encrypt().unwrap();
+        }
         let (reply, answer) = tokio::sync::oneshot::channel();
         let pending = Pending {
             sealed,
@@ -290,7 +300,9 @@ proptest! {
     fn nothing_acknowledged_is_lost_with_the_power(
         lives in proptest::collection::vec((1..12_u32, proptest::collection::vec(proptest::bool::weighted(0.15), 0..12)), 1..5),
         chances in proptest::collection::vec(any::<bool>(), 1..200),
+        is_encrypted: bool,
     ) {
+        let master = is_encrypted.then(|| Arc::new(MasterKeys::random().unwrap()));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut disk = Arc::new(Disk::default());
@@ -303,11 +315,11 @@ proptest! {
             let samples: Vec<_> = (first.saturating_sub(count / 2)..number)
                 .map(|n| Sample { pixels: 100 + n as usize * 530 % 3000 / 2 * 2, ..Sample::new(1, 1, n) })
                 .collect();
-            let acknowledged = runtime.block_on(life(&disk, folder.path(), &samples, &known, faults));
+            let acknowledged = runtime.block_on(life(&disk, folder.path(), &samples, &known, faults, master.as_ref()));
             known.extend(acknowledged.into_iter().map(|sample| (sample.sop_uid(), sample)));
             disk.faults.lock().unwrap().clear();
             disk = disk.lose_power(|| chances.next().unwrap());
         }
-        runtime.block_on(life(&disk, folder.path(), &[], &known, vec![]));
+        runtime.block_on(life(&disk, folder.path(), &[], &known, vec![], master.as_ref()));
     }
 }

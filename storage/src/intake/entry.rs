@@ -8,6 +8,8 @@
 //! | 8 | offset of this entry in its segment |
 //! | 4 | CRC-32 of the segment's salt, the fields above and the description |
 //!
+//! In an encrypted segment description and Part 10 file are sealed ([`super::seal`]).
+//!
 //! Offset and salt stand in the checksum, so that bytes which a peer sends, or an older use of the disk's blocks, never pass
 //! for an entry. The CRC-32 of the Part 10 file is part of the description. Numbers are little endian.
 
@@ -57,13 +59,8 @@ pub(crate) struct Frame {
 }
 
 impl Entry {
-    /// Bytes of the Part 10 file in the log.
-    pub(crate) fn body_length(&self) -> u64 {
-        if self.staged.is_some() { 0 } else { self.length }
-    }
-
-    /// Frame and description; the Part 10 file follows.
-    pub(crate) fn encode(&self, salt: &Salt, position: u64) -> Vec<u8> {
+    /// What is known about the instance, as bytes.
+    pub(crate) fn describe(&self) -> Vec<u8> {
         let mut description = Encoder::with_capacity(512);
         description.number(self.staged.map_or(0, |file| file.saturating_add(1)));
         description
@@ -77,16 +74,19 @@ impl Entry {
         description.raw(&self.sha256).raw(&self.crc32.to_le_bytes());
         description.signed((self.received_at.unix_timestamp_nanos() / 1000) as i64);
         encode_origin(&mut description, &self.origin);
-        let description = description.finish();
+        description.finish()
+    }
 
+    /// Frame and description, which may be sealed; `body_length` bytes follow.
+    pub(crate) fn frame(salt: &Salt, position: u64, body_length: u64, description: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FRAME_BYTES + description.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&(description.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&self.body_length().to_le_bytes());
+        bytes.extend_from_slice(&body_length.to_le_bytes());
         bytes.extend_from_slice(&position.to_le_bytes());
-        let checksum = checksum(salt, &bytes, &description);
+        let checksum = checksum(salt, &bytes, description);
         bytes.extend_from_slice(&checksum.to_le_bytes());
-        bytes.extend_from_slice(&description);
+        bytes.extend_from_slice(description);
         bytes
     }
 

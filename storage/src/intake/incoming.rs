@@ -10,7 +10,11 @@ use super::{
     space::Space,
     staged::{StagedFile, StagedFolder, StagedWriter},
 };
-use crate::{source::ReadAt, store::StoreError};
+use crate::{
+    encryption::{ChunkKey, Secret},
+    source::ReadAt,
+    store::StoreError,
+};
 
 /// Where instances on their way in are kept.
 #[derive(Debug, Clone)]
@@ -51,6 +55,15 @@ pub struct Sealed {
     pub(crate) sha256: [u8; 32],
     /// Of head and data set.
     pub(crate) crc32: u32,
+    /// The Part 10 file as an encrypted log takes it.
+    pub(crate) encrypted: Option<Encrypted>,
+}
+
+/// A Part 10 file under a key that was drawn for it.
+#[derive(Debug)]
+pub(crate) struct Encrypted {
+    pub(crate) key: Secret,
+    pub(crate) bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -123,6 +136,7 @@ impl Incoming {
             body,
             sha256,
             crc32: self.crc32.finalize(),
+            encrypted: None,
         })
     }
 
@@ -196,6 +210,16 @@ impl Sealed {
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    /// Encrypts what lies in memory, for an encrypted log. Takes the processor for a third of a millisecond a megabyte.
+    pub(crate) fn encrypt(&mut self) -> io::Result<()> {
+        if let (Body::Memory(bytes), None) = (&self.body, &self.encrypted) {
+            let key = Secret::random()?;
+            let bytes = ChunkKey::new(&key, self.length())?.seal_all(&[&self.file_head, bytes])?;
+            self.encrypted = Some(Encrypted { key, bytes });
+        }
+        Ok(())
     }
 
     /// Bytes of the Part 10 file.

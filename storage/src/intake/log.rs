@@ -75,15 +75,16 @@ impl Log {
         let mut position = start;
         let mut places = Vec::with_capacity(entries.len());
         let mut heads = Vec::with_capacity(entries.len());
-        for (entry, _) in entries {
-            let head = entry.encode(&current.segment.salt, position);
+        for (entry, sealed) in entries {
+            let body_key = sealed.encrypted.as_ref().map(|encrypted| &encrypted.key);
+            let head = current.segment.encode(entry, body_key, position)?;
             let body = position + head.len() as u64;
             places.push(Written {
                 segment: current.segment.number,
                 position,
                 body,
             });
-            position = body + entry.body_length();
+            position = body + current.segment.body_length(entry);
             heads.push(head);
         }
         let end = next_block(position);
@@ -91,9 +92,13 @@ impl Log {
         let mut pieces = Vec::with_capacity(entries.len() * 3 + 1);
         for (head, (_, sealed)) in heads.iter().zip(entries) {
             pieces.push(IoSlice::new(head));
-            if let Body::Memory(bytes) = &sealed.body {
-                pieces.push(IoSlice::new(&sealed.file_head));
-                pieces.push(IoSlice::new(bytes));
+            match (&sealed.body, &sealed.encrypted) {
+                (Body::Staged(_), _) => {}
+                (Body::Memory(_), Some(encrypted)) => pieces.push(IoSlice::new(&encrypted.bytes)),
+                (Body::Memory(bytes), None) => {
+                    pieces.push(IoSlice::new(&sealed.file_head));
+                    pieces.push(IoSlice::new(bytes));
+                }
             }
         }
         let rest = usize::try_from(end - position).unwrap_or_default();
@@ -138,7 +143,8 @@ impl Log {
             let number = self.next_number;
             // A number that failed is not tried again: what lies there is looked at when the store opens next.
             self.next_number += 1;
-            let segment = Segment::begin(number, self.medium.create(number)?)?;
+            let master = self.medium.master_keys().map(AsRef::as_ref);
+            let segment = Segment::begin(number, self.medium.create(number)?, master)?;
             let segment = self.segments.insert(segment);
             self.segments.set_open(number);
             self.current = Some(Current {

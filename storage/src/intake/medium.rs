@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use crate::encryption::MasterKeys;
+
 /// What is written in one go begins at a multiple of this and has such a length: disks and file systems then take it
 /// without a copy of their own, and bytes that are durable already are never written again.
 pub(crate) const BLOCK_BYTES: usize = 4096;
@@ -42,19 +44,25 @@ pub(crate) trait Medium: Send + Sync {
     fn remove(&self, number: u64) -> io::Result<()>;
     /// Numbers of all segments, ascending.
     fn list(&self) -> io::Result<Vec<u64>>;
+    /// The keys under which new segments are encrypted; `None` where they are not.
+    fn master_keys(&self) -> Option<&Arc<MasterKeys>> {
+        None
+    }
 }
 
 /// A folder of the local disk.
 pub(crate) struct DiskMedium {
     folder: PathBuf,
     assembly: Arc<Mutex<Assembly>>,
+    master: Option<Arc<MasterKeys>>,
 }
 
 impl DiskMedium {
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf, master: Option<Arc<MasterKeys>>) -> Self {
         Self {
             folder,
             assembly: Arc::default(),
+            master,
         }
     }
 
@@ -107,6 +115,10 @@ impl Medium for DiskMedium {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    fn master_keys(&self) -> Option<&Arc<MasterKeys>> {
+        self.master.as_ref()
     }
 }
 

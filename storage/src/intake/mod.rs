@@ -10,6 +10,7 @@ pub(crate) mod incoming;
 mod log;
 pub(crate) mod medium;
 pub(crate) mod recover;
+mod seal;
 pub(crate) mod segment;
 mod segments;
 mod shelf;

@@ -7,13 +7,13 @@ use super::{
     Segments, Waiting, WaitingEntry,
     medium::{BLOCK_BYTES, Medium},
     segment::{Found, SEGMENT_HEAD_BYTES, Segment},
-    staged::{StagedFolder, staged_path},
+    staged::{StagedFolder, staged_part_10, staged_path},
 };
 use crate::{
     index::{Addition, Catalog, CatalogWriter, Index, IndexError, Position},
     model::{Location, SopInstanceUid},
     packs::tar::STAGED_HEAD_BYTES,
-    source::{FileSection, ReadAt},
+    source::ReadAt,
     store::{Describer, StoreError},
 };
 
@@ -89,7 +89,7 @@ impl Recovery<'_> {
             recovered.next_segment = number + 1;
             let file = self.medium.open(number)?;
             let length = file.len()?;
-            match Segment::read(number, file)? {
+            match Segment::read(number, file, self.medium.master_keys().map(AsRef::as_ref))? {
                 Some(segment) => {
                     let segment = recovered.segments.insert(segment);
                     self.walk(&segment, &mut recovered, &mut batch, &mut needed_staged)?;
@@ -129,7 +129,7 @@ impl Recovery<'_> {
         needed_staged: &mut HashSet<u64>,
     ) -> Result<(), StoreError> {
         let checkpoint = self.writer.checkpoint();
-        let mut position = SEGMENT_HEAD_BYTES;
+        let mut position = segment.head_bytes();
         loop {
             position = segment.after_zeros(position)?;
             let is_checked = Position {
@@ -255,15 +255,19 @@ impl Recovery<'_> {
     fn describe(&self, segment: &Segment, found: &Found) -> Result<crate::model::Description, String> {
         let (from, length) = (found.entry.data_set_offset, found.entry.length);
         let data_set: Box<dyn ReadAt> = match found.entry.staged {
-            None => Box::new(segment.section(found.body + from, length.saturating_sub(from))),
+            None => {
+                let mut part = segment.part_10(found).map_err(|error| error.to_string())?;
+                part.offset = from;
+                part.length = length.saturating_sub(from);
+                Box::new(part)
+            }
             Some(file) => {
-                let file = std::fs::File::open(staged_path(self.staged_folder, file));
-                let file = file.map_err(|error| format!("its staged file cannot be opened: {error}"))?;
-                Box::new(FileSection::new(
-                    file,
-                    STAGED_HEAD_BYTES as u64 + from,
-                    length.saturating_sub(from),
-                ))
+                let master = self.medium.master_keys().map(AsRef::as_ref);
+                let part = staged_part_10(self.staged_folder, file, length, master);
+                let mut part = part.map_err(|error| format!("its staged file cannot be opened: {error}"))?;
+                part.offset += from;
+                part.length = length.saturating_sub(from);
+                Box::new(part)
             }
         };
         self.describer.describe(data_set.as_ref(), &found.entry.transfer_syntax)

@@ -11,12 +11,20 @@ use bytes::Bytes;
 use super::{
     entry::{Entry, FRAME_BYTES, Frame, Salt},
     medium::{BLOCK_BYTES, MediumFile},
+    seal::{Place, SegmentSeal},
 };
-use crate::source::ReadAt;
+use crate::{
+    encryption::{ChunkKey, MasterKeys, OpenedSource, Secret, WRAPPED_BYTES, sealed_length},
+    packs::compose::SharedPart,
+    source::ReadAt,
+};
 
 const MAGIC: [u8; 8] = *b"FRlog\x001\n";
+/// Of an encrypted segment, whose key stands behind the salt.
+const SEALED_MAGIC: [u8; 8] = *b"FRlog\x002\n";
 /// Bytes before the first entry: magic, number, salt, CRC-32.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = 36;
+const SEALED_HEAD_BYTES: u64 = SEGMENT_HEAD_BYTES + WRAPPED_BYTES as u64;
 /// An entry's start is read in pieces of this size; most descriptions fit.
 const READ_BYTES: usize = 2048;
 
@@ -26,6 +34,8 @@ pub(crate) struct Segment {
     pub(crate) number: u64,
     pub(crate) salt: Salt,
     pub(crate) file: Arc<dyn MediumFile>,
+    /// Where the segment is encrypted.
+    seal: Option<SegmentSeal>,
 }
 
 /// An entry and where it lies.
@@ -38,29 +48,101 @@ pub(crate) struct Found {
     /// First byte after the entry.
     pub(crate) end: u64,
     pub(crate) entry: Entry,
+    /// The key of the body, where the segment is encrypted.
+    body_key: Option<Secret>,
 }
 
 impl Segment {
     /// Writes the head of a new segment. It becomes durable with the first entries.
-    pub(crate) fn begin(number: u64, file: Arc<dyn MediumFile>) -> io::Result<Self> {
+    pub(crate) fn begin(number: u64, file: Arc<dyn MediumFile>, master: Option<&MasterKeys>) -> io::Result<Self> {
         let salt = new_salt(number);
-        let mut head = head(number, &salt);
+        let (seal, wrapped) = match master {
+            Some(master) => {
+                let (seal, wrapped) = SegmentSeal::begin(master, number, &salt)?;
+                (Some(seal), Some(wrapped))
+            }
+            None => (None, None),
+        };
+        let mut head = head(number, &salt, wrapped.as_ref());
         head.resize(BLOCK_BYTES, 0);
         file.write_at(&mut [io::IoSlice::new(&head)], 0)?;
-        Ok(Self { number, salt, file })
+        Ok(Self {
+            number,
+            salt,
+            file,
+            seal,
+        })
     }
 
     /// Reads the head; `None` when it is not that of this segment.
-    pub(crate) fn read(number: u64, file: Arc<dyn MediumFile>) -> io::Result<Option<Self>> {
-        if file.len()? < SEGMENT_HEAD_BYTES {
-            return Ok(None);
-        }
-        let mut bytes = [0; SEGMENT_HEAD_BYTES as usize];
+    ///
+    /// # Errors
+    /// Also when the segment is encrypted and its master key is not there.
+    pub(crate) fn read(
+        number: u64,
+        file: Arc<dyn MediumFile>,
+        master: Option<&MasterKeys>,
+    ) -> io::Result<Option<Self>> {
+        let length = file.len()?.min(SEALED_HEAD_BYTES);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
         file.read_exact_at(&mut bytes, 0)?;
         let Some(salt) = bytes.get(16..32).and_then(|salt| Salt::try_from(salt).ok()) else {
             return Ok(None);
         };
-        Ok((bytes.as_slice() == head(number, &salt)).then_some(Self { number, salt, file }))
+        let wrapped = bytes.get(32..).and_then(<[u8]>::first_chunk::<WRAPPED_BYTES>);
+        let seal = match wrapped.filter(|_| bytes.starts_with(&SEALED_MAGIC)) {
+            Some(wrapped) if bytes == head(number, &salt, Some(wrapped)) => {
+                Some(SegmentSeal::open(master, wrapped, number, &salt)?)
+            }
+            Some(_) => return Ok(None),
+            None if bytes.starts_with(&head(number, &salt, None)) => None,
+            None => return Ok(None),
+        };
+        Ok(Some(Self {
+            number,
+            salt,
+            file,
+            seal,
+        }))
+    }
+
+    /// Bytes before the first entry.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        match self.seal {
+            Some(_) => SEALED_HEAD_BYTES,
+            None => SEGMENT_HEAD_BYTES,
+        }
+    }
+
+    /// True where the segment is encrypted.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// Bytes that the Part 10 file of an entry takes in this segment.
+    pub(crate) fn body_length(&self, entry: &Entry) -> u64 {
+        match (&entry.staged, &self.seal) {
+            (Some(_), _) => 0,
+            (None, Some(_)) => sealed_length(entry.length),
+            (None, None) => entry.length,
+        }
+    }
+
+    /// Frame and description of an entry that is to be written at `position`; its body follows.
+    pub(crate) fn encode(&self, entry: &Entry, body_key: Option<&Secret>, position: u64) -> io::Result<Vec<u8>> {
+        let body_length = self.body_length(entry);
+        let description = entry.describe();
+        let description = match &self.seal {
+            Some(_) if entry.staged.is_none() && body_key.is_none() => {
+                return Err(io::Error::other("an instance was not encrypted for an encrypted log"));
+            }
+            Some(seal) => {
+                let place = Place { position, body_length };
+                seal.seal(place, &description, body_key)?
+            }
+            None => description,
+        };
+        Ok(Entry::frame(&self.salt, position, body_length, &description))
     }
 
     /// The entry that begins at `position`; `None` when there is no whole one.
@@ -93,12 +175,27 @@ impl Segment {
         if !frame.agrees(&self.salt, frame_bytes, description) {
             return Ok(None);
         }
+        let opened;
+        let (description, body_key) = match &self.seal {
+            None => (description, None),
+            Some(seal) => {
+                let body_length = frame.body_length;
+                match seal.open_description(Place { position, body_length }, description) {
+                    Some((description, key)) => {
+                        opened = description;
+                        (opened.as_slice(), Some(key))
+                    }
+                    None => return Ok(None),
+                }
+            }
+        };
         match Entry::decode(description) {
-            Ok(entry) if entry.body_length() == frame.body_length => Ok(Some(Found {
+            Ok(entry) if self.body_length(&entry) == frame.body_length => Ok(Some(Found {
                 position,
                 body,
                 end,
                 entry,
+                body_key,
             })),
             _ => Ok(None),
         }
@@ -147,7 +244,29 @@ impl Segment {
         if found.entry.staged.is_some() {
             return Ok(true);
         }
-        Ok(crc32_of(&self.section(found.body, found.entry.length))? == found.entry.crc32)
+        match crc32_of(&self.part_10(found)?) {
+            // Sealed bytes that are not what was written.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+            crc32 => Ok(crc32? == found.entry.crc32),
+        }
+    }
+
+    /// The Part 10 file of an entry that has it in the log.
+    pub(crate) fn part_10(&self, found: &Found) -> io::Result<SharedPart> {
+        let length = found.entry.length;
+        let whole: Arc<dyn ReadAt> = match &found.body_key {
+            None => Arc::new(self.section(found.body, length)),
+            Some(key) => {
+                let sealed = self.section(found.body, sealed_length(length));
+                let key = ChunkKey::new(key, length)?;
+                Arc::new(OpenedSource::new(Arc::new(sealed), 0, Arc::new(key)))
+            }
+        };
+        Ok(SharedPart {
+            whole,
+            offset: 0,
+            length,
+        })
     }
 
     /// A part of the segment.
@@ -165,11 +284,12 @@ pub(crate) fn next_block(position: u64) -> u64 {
     position.next_multiple_of(BLOCK_BYTES as u64)
 }
 
-fn head(number: u64, salt: &Salt) -> Vec<u8> {
-    let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES as usize);
-    head.extend_from_slice(&MAGIC);
+fn head(number: u64, salt: &Salt, wrapped: Option<&[u8; WRAPPED_BYTES]>) -> Vec<u8> {
+    let mut head = Vec::with_capacity(SEALED_HEAD_BYTES as usize);
+    head.extend_from_slice(if wrapped.is_some() { &SEALED_MAGIC } else { &MAGIC });
     head.extend_from_slice(&number.to_le_bytes());
     head.extend_from_slice(salt);
+    head.extend_from_slice(wrapped.map_or(&[], |wrapped| wrapped.as_slice()));
     head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
     head
 }

@@ -6,6 +6,7 @@
 
 mod decision;
 mod mirror;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,8 @@ use std::{
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{intake::medium::sync_folder, objects::ObjectStore};
+use self::seal::Lines;
+use crate::{encryption::Secret, intake::medium::sync_folder, objects::ObjectStore};
 
 /// Why the journal did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,7 @@ pub enum JournalError {
 pub struct Journal {
     path: PathBuf,
     objects: Arc<dyn ObjectStore>,
+    lines: Arc<Lines>,
     end: Arc<Mutex<End>>,
     /// Decisions up to this number are mirrored.
     mirrored: Arc<tokio::sync::Mutex<u64>>,
@@ -61,15 +64,26 @@ struct End {
 }
 
 impl Journal {
-    /// Opens or makes the journal, cuts a torn last line, and takes over from the mirror what the disk lost.
+    /// Opens or makes the journal, cuts a torn last line, and takes over from the mirror what the disk lost. With a key its
+    /// lines are encrypted; those from before are written anew.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] when a line before the last is not what was written and the mirror does not have it.
-    pub async fn open(folder: &Path, objects: Arc<dyn ObjectStore>) -> Result<Self, JournalError> {
+    pub(crate) async fn open(
+        folder: &Path,
+        objects: Arc<dyn ObjectStore>,
+        key: Option<&Secret>,
+    ) -> Result<Self, JournalError> {
         let path = folder.join("decisions.jsonl");
+        let lines = Arc::new(Lines::new(key).map_err(io::Error::from)?);
         let (mut decisions, whole, damage) = {
-            let path = path.clone();
-            blocking(move || Ok(read_all(&path)?)).await?
+            let (path, lines, folder) = (path.clone(), Arc::clone(&lines), folder.to_owned());
+            blocking(move || {
+                let read = read_all(&path, &lines)?;
+                seal_all(&path, &folder, &lines, &read)?;
+                Ok(read_all(&path, &lines)?)
+            })
+            .await?
         };
         let mirrored = mirror::read(objects.as_ref(), decisions.last()).await?;
         let mirrored_to = mirrored.last().map_or_else(|| 0, |decision| decision.number);
@@ -90,12 +104,13 @@ impl Journal {
         }
         decisions.extend(mirrored.iter().cloned());
         let end = {
-            let (path, folder) = (path.clone(), folder.to_owned());
-            blocking(move || Ok(open_end(&path, &folder, whole, &mirrored, decisions.last())?)).await?
+            let (path, folder, lines) = (path.clone(), folder.to_owned(), Arc::clone(&lines));
+            blocking(move || Ok(open_end(&path, &folder, whole, &lines, &mirrored, decisions.last())?)).await?
         };
         Ok(Self {
             path,
             objects,
+            lines,
             end: Arc::new(Mutex::new(end)),
             mirrored: Arc::new(tokio::sync::Mutex::new(mirrored_to)),
         })
@@ -110,7 +125,7 @@ impl Journal {
         blocking(move || {
             let mut end = journal.end.lock().unwrap_or_else(PoisonError::into_inner);
             let decision = Decision::new(end.number + 1, OffsetDateTime::now_utc(), kind, payload, end.hash);
-            let line = decision.to_line();
+            let line = journal.lines.write(&decision).map_err(io::Error::from)?;
             let written = end.file.write_all(line.as_bytes()).and_then(|()| end.file.sync_data());
             if let Err(error) = written {
                 // What may have been written is no decision: nobody was told of it.
@@ -137,8 +152,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Io`].
     pub async fn read(&self, after: u64) -> Result<Vec<Decision>, JournalError> {
-        let (path, latest) = (self.path.clone(), self.latest());
-        let (decisions, _, damage) = blocking(move || Ok(read_all(&path)?)).await?;
+        let (path, lines, latest) = (self.path.clone(), Arc::clone(&self.lines), self.latest());
+        let (decisions, _, damage) = blocking(move || Ok(read_all(&path, &lines)?)).await?;
         let read = decisions.len() as u64;
         if read < latest {
             let reason = damage.map_or_else(|| "lines are missing".to_owned(), |damage| damage.reason);
@@ -204,8 +219,33 @@ struct Damage {
     has_lines_behind: bool,
 }
 
+/// Decisions whose chain holds, their bytes, and what is wrong behind them.
+type ReadBack = (Vec<Decision>, u64, Option<Damage>);
+
+/// Writes a journal anew, encrypted, that was whole and is not, or not wholly, encrypted.
+fn seal_all(path: &Path, folder: &Path, lines: &Lines, (decisions, _, damage): &ReadBack) -> io::Result<()> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let is_behind = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .any(|line| lines.is_behind(line));
+    if !is_behind || damage.is_some() {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    for decision in decisions {
+        file.write_all(lines.write(decision)?.as_bytes())?;
+    }
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(folder)
+}
+
 /// All decisions whose chain holds, their bytes, and what is wrong behind them.
-fn read_all(path: &Path) -> io::Result<(Vec<Decision>, u64, Option<Damage>)> {
+fn read_all(path: &Path, lines: &Lines) -> io::Result<ReadBack> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         other => other?,
@@ -213,7 +253,7 @@ fn read_all(path: &Path) -> io::Result<(Vec<Decision>, u64, Option<Damage>)> {
     let (mut decisions, mut whole): (Vec<Decision>, u64) = (Vec::new(), 0);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let previous = decisions.last().map_or([0; 32], |decision| decision.hash);
-        match Decision::from_line(line, decisions.len() as u64 + 1, previous) {
+        match lines.read(line, decisions.len() as u64 + 1, previous) {
             Ok(decision) => {
                 decisions.push(decision);
                 whole += line.len() as u64;
@@ -236,7 +276,14 @@ fn read_all(path: &Path) -> io::Result<(Vec<Decision>, u64, Option<Damage>)> {
 }
 
 /// Cuts what is not whole, keeping a copy, appends what the mirror has, and stands at the end.
-fn open_end(path: &Path, folder: &Path, whole: u64, mirrored: &[Decision], last: Option<&Decision>) -> io::Result<End> {
+fn open_end(
+    path: &Path,
+    folder: &Path,
+    whole: u64,
+    lines: &Lines,
+    mirrored: &[Decision],
+    last: Option<&Decision>,
+) -> io::Result<End> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let mut length = file.metadata()?.len();
     if length > whole {
@@ -249,7 +296,7 @@ fn open_end(path: &Path, folder: &Path, whole: u64, mirrored: &[Decision], last:
         length = whole;
     }
     for decision in mirrored {
-        let line = decision.to_line();
+        let line = lines.write(decision)?;
         file.write_all(line.as_bytes())?;
         length += line.len() as u64;
     }

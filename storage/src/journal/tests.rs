@@ -8,6 +8,7 @@ use crate::objects::MemoryObjects;
 struct Fixture {
     folder: tempfile::TempDir,
     objects: Arc<dyn ObjectStore>,
+    key: Option<Secret>,
 }
 
 impl Fixture {
@@ -15,11 +16,12 @@ impl Fixture {
         Self {
             folder: tempfile::tempdir().unwrap(),
             objects: Arc::new(MemoryObjects::default()),
+            key: None,
         }
     }
 
     async fn open(&self) -> Result<Journal, JournalError> {
-        Journal::open(self.folder.path(), Arc::clone(&self.objects)).await
+        Journal::open(self.folder.path(), Arc::clone(&self.objects), self.key.as_ref()).await
     }
 
     fn path(&self) -> PathBuf {
@@ -142,4 +144,36 @@ async fn lines_cut_from_the_end_come_back_from_the_mirror() {
         Err(JournalError::Damaged { number: 4, .. })
     ));
     assert_eq!(fixture.open().await.unwrap().verify().await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn an_encrypted_journal_shows_nothing_and_a_plain_one_becomes_one() {
+    let mut fixture = filled().await;
+    let all = fixture.open().await.unwrap().read(0).await.unwrap();
+    assert!(fs::read_to_string(fixture.path()).unwrap().contains("court"));
+    fixture.key = Some(Secret::random().unwrap());
+    let journal = fixture.open().await.unwrap();
+    assert_eq!(journal.read(0).await.unwrap(), all);
+    assert_eq!(journal.append("hold", json!("doe")).await.unwrap().number, 6);
+    let text = fs::read_to_string(fixture.path()).unwrap();
+    for word in ["court", "hold", "doe", "1.2."] {
+        assert!(!text.contains(word), "{word}");
+    }
+    assert_eq!(fixture.open().await.unwrap().verify().await.unwrap(), 6);
+
+    let mut lines: Vec<_> = text.split_inclusive('\n').collect();
+    lines.swap(1, 2);
+    fs::write(fixture.path(), lines.concat()).unwrap();
+    assert!(matches!(
+        fixture.open().await.err(),
+        Some(JournalError::Damaged { number: 2, .. })
+    ));
+    // A torn end is cut as ever.
+    fs::write(fixture.path(), &text[..text.len() - 10]).unwrap();
+    assert_eq!(fixture.open().await.unwrap().latest(), 5);
+    fixture.key = None;
+    assert!(matches!(
+        fixture.open().await.err(),
+        Some(JournalError::Damaged { number: 1, .. })
+    ));
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ops::{Bound, Range},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -67,5 +67,13 @@ impl ObjectStore for MemoryObjects {
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
         self.with(|objects| objects.remove(name));
         Ok(())
+    }
+
+    fn local_source(&self, name: &ObjectName) -> Option<Result<Arc<dyn ReadAt>, ObjectError>> {
+        let object = self.with(|objects| objects.get(name).cloned());
+        Some(match object {
+            Some(object) => Ok(Arc::new(object)),
+            None => Err(ObjectError::Missing(name.clone())),
+        })
     }
 }

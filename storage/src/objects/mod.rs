@@ -1,6 +1,7 @@
 //! Object stores: where packs lie for good, behind one small trait with one suite of tests for all engines.
 
 mod cached;
+pub mod encrypted;
 mod faulty;
 mod local;
 mod memory;
@@ -13,6 +14,7 @@ mod suite;
 
 pub use self::{
     cached::CachedObjects,
+    encrypted::EncryptedObjects,
     faulty::{Fault, FaultyObjects},
     local::LocalObjects,
     memory::MemoryObjects,
@@ -48,6 +50,9 @@ pub enum ObjectError {
     /// The remote store failed, also after trying again.
     #[error("the object store failed: {0}")]
     Remote(String),
+    /// The bytes are not what was put, or do not open.
+    #[error("object {0} cannot be read: {1}")]
+    Damaged(ObjectName, String),
 }
 
 impl From<io::Error> for ObjectError {
@@ -110,7 +115,8 @@ impl From<Bytes> for Body {
 ///
 /// Contract: [`ObjectStore::put`] is atomic and durable: a reader sees the whole object or what was there before, and once
 /// it returned the object survives a loss of power. Putting the same again changes nothing. What was put is seen by the next
-/// call of any method. Names are listed in the order of their bytes. All calls may be made at the same time.
+/// call of any method. Names are listed in the order of their bytes, or in another that does not change where names are
+/// encrypted. All calls may be made at the same time.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// Puts an object, in place of one that has the name.
@@ -207,6 +213,18 @@ pub trait ObjectStore: Send + Sync {
     /// Objects that a second store has missed so far.
     fn behind(&self) -> u64 {
         0
+    }
+
+    /// The object for readers that block, where it can be read without waiting for others.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`], [`ObjectError::Io`], [`ObjectError::Damaged`].
+    fn local_source(&self, name: &ObjectName) -> Option<Result<Arc<dyn ReadAt>, ObjectError>> {
+        let open = |file: File| {
+            let length = file.metadata()?.len();
+            Ok(Arc::new(FileSection::new(file, 0, length)) as Arc<dyn ReadAt>)
+        };
+        Some(self.local_file(name)?.and_then(open))
     }
 
     /// The object as a local file, where the store has it as one: reads then need no detour.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{Body, ObjectError, ObjectName, ObjectSource, ObjectStore};
-use crate::intake::medium::sync_folder;
+use crate::{intake::medium::sync_folder, source::ReadAt};
 
 /// So many objects are caught up with before it is written down.
 const WRITTEN_AFTER: u64 = 100;
@@ -163,6 +163,10 @@ impl ObjectStore for ReplicatedObjects {
 
     fn get_range_at_once(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
         self.first.get_range_at_once(name, range)
+    }
+
+    fn local_source(&self, name: &ObjectName) -> Option<Result<Arc<dyn ReadAt>, ObjectError>> {
+        self.first.local_source(name)
     }
 
     fn local_file(&self, name: &ObjectName) -> Option<Result<File, ObjectError>> {

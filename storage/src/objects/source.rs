@@ -9,7 +9,10 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{ObjectError, ObjectName, ObjectStore};
-use crate::source::{FileSection, ReadAt};
+use crate::{
+    packs::compose::SharedPart,
+    source::{FileSection, ReadAt},
+};
 
 /// A part of an object. Reading blocks, and must not happen on a thread that drives async tasks.
 pub(crate) struct ObjectSource {
@@ -32,16 +35,44 @@ impl ObjectSource {
         length: u64,
         runtime: &Handle,
     ) -> io::Result<Box<dyn ReadAt>> {
-        match objects.local_file(name) {
-            Some(file) => Ok(Box::new(FileSection::new(file.map_err(to_io)?, offset, length))),
-            None => Ok(Box::new(Self {
+        if let Some(file) = objects.local_file(name) {
+            return Ok(Box::new(FileSection::new(file.map_err(to_io)?, offset, length)));
+        }
+        Ok(match objects.local_source(name) {
+            Some(whole) => Box::new(SharedPart {
+                whole: whole.map_err(to_io)?,
+                offset,
+                length,
+            }),
+            None => Box::new(Self {
                 objects: Arc::clone(objects),
                 name: name.clone(),
                 offset,
                 length,
                 runtime: runtime.clone(),
-            })),
-        }
+            }),
+        })
+    }
+
+    /// The same as one type.
+    pub(crate) fn of(
+        objects: &Arc<dyn ObjectStore>,
+        name: &ObjectName,
+        offset: u64,
+        length: u64,
+        runtime: &Handle,
+    ) -> Result<SharedPart, ObjectError> {
+        let whole: Arc<dyn ReadAt> = match objects.local_source(name) {
+            Some(whole) => whole?,
+            None => Arc::new(Self {
+                objects: Arc::clone(objects),
+                name: name.clone(),
+                offset: 0,
+                length: offset.saturating_add(length),
+                runtime: runtime.clone(),
+            }),
+        };
+        Ok(SharedPart { whole, offset, length })
     }
 }
 
@@ -107,6 +138,7 @@ pub(crate) fn to_io(error: ObjectError) -> io::Error {
         ObjectError::Full(_) => io::Error::new(io::ErrorKind::StorageFull, error.to_string()),
         ObjectError::Io(error) => error,
         ObjectError::Remote(_) => io::Error::other(error.to_string()),
+        ObjectError::Damaged(..) => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::*;
+use crate::encryption::{Encryption, MasterKeys, PlainObjects};
 
 fn name(text: &str) -> ObjectName {
     ObjectName::new(text).unwrap()
@@ -190,4 +191,40 @@ async fn faults_do_what_they_say() {
         Some(3),
         "torn, though the answer was good"
     );
+}
+
+fn encryption(plain: PlainObjects) -> Encryption {
+    Encryption {
+        master: Arc::new(MasterKeys::random().unwrap()),
+        plain,
+    }
+}
+
+#[tokio::test]
+async fn encryption_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner: Arc<dyn ObjectStore> = Arc::new(LocalObjects::open(folder.path().to_owned()).unwrap());
+    run(&EncryptedObjects::open(inner, &encryption(PlainObjects::Read))
+        .await
+        .unwrap())
+    .await;
+    let inner: Arc<dyn ObjectStore> = Arc::new(MemoryObjects::default());
+    run(&EncryptedObjects::open(inner, &encryption(PlainObjects::Refuse))
+        .await
+        .unwrap())
+    .await;
+}
+
+#[tokio::test]
+async fn encryption_keeps_the_contract_beside_plain_objects() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(MemoryObjects::default());
+    inner
+        .put(&name("zzz"), Bytes::from_static(b"plain").into())
+        .await
+        .unwrap();
+    let objects = EncryptedObjects::open(inner, &encryption(PlainObjects::Read))
+        .await
+        .unwrap();
+    run(&objects).await;
+    assert_eq!(objects.get_range(&name("zzz"), 0..9).await.unwrap(), "plain");
 }

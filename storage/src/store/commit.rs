@@ -18,6 +18,9 @@ use crate::{
     packs::tar::Member,
 };
 
+/// Takes less time to encrypt than to be handed to another thread and back.
+const ENCRYPTED_AT_ONCE_BYTES: u64 = 256 << 10;
+
 impl Store {
     /// Begins an instance. `file_head`: preamble, `DICM` and file meta information that will stand before the data set;
     /// `expected_length`: bytes of the data set when known, else of the last one of this sender, else 0.
@@ -35,7 +38,7 @@ impl Store {
     /// [`StoreError`]: nothing was stored, or nothing that may be acknowledged.
     pub async fn commit(
         &self,
-        sealed: Sealed,
+        mut sealed: Sealed,
         description: Description,
         origin: &Origin,
     ) -> Result<Committed, StoreError> {
@@ -54,6 +57,9 @@ impl Store {
             );
             let file = Arc::clone(file);
             blocking(move || file.make_durable(&member)).await.map_err(from_io)?;
+        }
+        if self.inner.nursery.staged.is_sealing() && !sealed.is_staged() {
+            sealed = encrypted(sealed).await.map_err(from_io)?;
         }
         let orders = self.orders()?;
         let (reply, answer) = oneshot::channel();
@@ -79,6 +85,14 @@ impl Store {
             .map(|running| running.orders.clone())
             .ok_or_else(stopping)
     }
+}
+
+/// Encrypts an instance before the committer has it, who works for all.
+async fn encrypted(mut sealed: Sealed) -> std::io::Result<Sealed> {
+    if sealed.length() <= ENCRYPTED_AT_ONCE_BYTES {
+        return sealed.encrypt().map(|()| sealed);
+    }
+    blocking(move || sealed.encrypt().map(|()| sealed)).await
 }
 
 fn stopping() -> StoreError {

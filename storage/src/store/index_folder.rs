@@ -15,14 +15,18 @@ use super::{
     settle::from_objects,
 };
 use crate::{
+    encryption::Secret,
     index::{
         Catalog, CatalogWriter, IndexError,
-        engine::{Engine, SledEngine},
+        engine::{Engine, EngineKind, SealedEngine},
     },
     intake::medium::sync_folder,
     model::SopInstanceUid,
     objects::ObjectStore,
 };
+
+/// Stands behind the name of an engine whose rows are encrypted.
+const ENCRYPTED: &str = " encrypted";
 
 /// The open index.
 pub(super) struct OpenIndex {
@@ -45,7 +49,10 @@ pub(super) enum When {
 /// The folder of the index, and what it can be made from.
 pub(super) struct IndexFolder<'a> {
     pub(super) data: &'a Path,
+    pub(super) engine: EngineKind,
     pub(super) cache_bytes: u64,
+    /// The key of its rows, where the archive is encrypted.
+    pub(super) key: Option<Secret>,
     /// The batch that the index must have reached.
     pub(super) mark: u64,
     pub(super) objects: &'a Arc<dyn ObjectStore>,
@@ -65,6 +72,45 @@ impl IndexFolder<'_> {
         self.data.join("index.unfinished")
     }
 
+    /// Says, beside the index, what it is.
+    fn made_by(&self) -> PathBuf {
+        self.data.join("index.made-by")
+    }
+
+    /// What the index is to be.
+    fn make(&self) -> String {
+        let suffix = if self.key.is_some() { ENCRYPTED } else { "" };
+        format!("{}{suffix}", self.engine.name())
+    }
+
+    /// What it is; `None` when there is none.
+    fn made(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.made_by()) {
+            Ok(made) => Ok(Some(made.trim().to_owned())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // Before there was a choice.
+            Err(_) => match fs::read_dir(self.path()) {
+                Ok(mut entries) => Ok(entries.next().map(|_| EngineKind::Sled.name().to_owned())),
+                Err(_) => Ok(None),
+            },
+        }
+    }
+
+    fn made_otherwise(&self) -> io::Result<Option<String>> {
+        Ok(self.made()?.filter(|made| *made != self.make()))
+    }
+
+    fn say_make(&self) -> io::Result<()> {
+        if fs::read_to_string(self.made_by()).is_ok_and(|made| made.trim() == self.make()) {
+            return Ok(());
+        }
+        let new = self.made_by().with_extension("new");
+        fs::write(&new, self.make() + "\n")?;
+        fs::File::open(&new)?.sync_all()?;
+        fs::rename(&new, self.made_by())?;
+        sync_folder(self.data)
+    }
+
     /// Opens the index. One that does not open, or lacks what it is known to have had, is put aside and made anew.
     pub(super) fn open(
         &self,
@@ -75,10 +121,15 @@ impl IndexFolder<'_> {
             "it was asked for".to_owned()
         } else if self.unfinished().exists() {
             "making it anew was cut short".to_owned()
+        } else if let Some(made) = self.made_otherwise()? {
+            format!("it is {made}, and {} is wanted", self.make())
         } else {
             match self.open_engine() {
                 Ok(index) => match self.doubt(&index.writer)? {
-                    None => return Ok(index),
+                    None => {
+                        self.say_make()?;
+                        return Ok(index);
+                    }
                     Some(doubt) => doubt,
                 },
                 Err(error @ IndexError::InUse(_)) => return Err(error.into()),
@@ -108,9 +159,13 @@ impl IndexFolder<'_> {
     }
 
     fn open_engine(&self) -> Result<OpenIndex, IndexError> {
-        let engine: Arc<dyn Engine> = Arc::new(SledEngine::open(&self.path(), self.cache_bytes)?);
+        let engine = self.engine.open(&self.path(), self.cache_bytes)?;
         #[cfg(test)]
         let engine = crate::testing::failing::wrap(engine, self.data);
+        let engine: Arc<dyn Engine> = match &self.key {
+            Some(key) => Arc::new(SealedEngine::new(engine, key)?),
+            None => engine,
+        };
         let catalog = Arc::new(Catalog::open(Arc::clone(&engine))?);
         let writer = CatalogWriter::new(Arc::clone(&catalog))?;
         Ok(OpenIndex {
@@ -136,6 +191,7 @@ impl IndexFolder<'_> {
         index.rebuilt = Some(rebuild.run()?);
         index.writer.raise_generation(self.mark)?;
         index.engine.flush()?;
+        self.say_make()?;
         remove_if_there(&self.unfinished())?;
         sync_folder(self.data)?;
         Ok(index)
@@ -153,6 +209,12 @@ impl IndexFolder<'_> {
             return Ok(());
         }
         remove_aside(self.data)?;
+        if self.key.is_some() && !self.made()?.is_some_and(|made| made.ends_with(ENCRYPTED)) {
+            // What it shows of patients is not to stay.
+            fs::remove_dir_all(self.path())?;
+            fs::create_dir_all(self.path())?;
+            return Ok(sync_folder(self.data)?);
+        }
         let aside = format!("index.aside-{}", OffsetDateTime::now_utc().unix_timestamp());
         fs::rename(self.path(), self.data.join(aside))?;
         fs::create_dir_all(self.path())?;

@@ -4,6 +4,7 @@ mod acknowledge;
 mod changes;
 mod commit;
 mod destroy;
+mod encryption;
 mod header_pages;
 mod headers;
 mod index_folder;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use self::{
     destroy::{DestroyScope, Destroyed, DestroyedInstance},
+    encryption::EncryptedSoFar,
     header_pages::{HeaderPages, InstanceHeader},
     object_stores::{ObjectsEngine, check_objects},
     rebuild::RebuildReport,
@@ -43,12 +45,16 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    index::{Catalog, CatalogWriter, Index, IndexError, engine::Engine},
+    encryption::Encryption,
+    index::{
+        Catalog, CatalogWriter, Index, IndexError,
+        engine::{Engine, EngineKind},
+    },
     intake::{Order, Retired, Segments, SeriesKey, Shelf, Turnstile, Waiting, incoming::Nursery, medium::Medium},
     journal::{Journal, JournalError},
     metrics::{Counters, Metrics},
     model::{Description, InstanceRecord, TransferSyntaxUid},
-    objects::ObjectStore,
+    objects::{EncryptedObjects, ObjectStore},
     source::ReadAt,
 };
 
@@ -89,6 +95,10 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// When a commit returns.
     pub acknowledge: Acknowledge,
+    /// The engine of the index. An index of another engine is made anew.
+    pub index_engine: EngineKind,
+    /// Encrypt what is stored; `None` is off.
+    pub encryption: Option<Encryption>,
 }
 
 /// When an instance counts as stored.
@@ -118,6 +128,8 @@ impl StoreOptions {
             objects: ObjectsEngine::Local,
             cache_bytes: 10 << 30,
             acknowledge: Acknowledge::Intake,
+            index_engine: EngineKind::default(),
+            encryption: None,
         }
     }
 }
@@ -140,6 +152,9 @@ pub enum StoreError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The store is encrypted, and the keys given are not those.
+    #[error("{0}")]
+    Keys(String),
     /// Bytes are not what was stored: length, checksum or framing disagree.
     #[error("stored bytes are damaged: {0}")]
     Damaged(String),
@@ -206,6 +221,8 @@ struct Inner {
     primary: Arc<dyn ObjectStore>,
     /// The same without the cache that may stand before it: for those that ask what is really there.
     stored: Arc<dyn ObjectStore>,
+    /// `stored`, where it is encrypted.
+    encrypted: Option<EncryptedObjects>,
     journal: Journal,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
@@ -214,6 +231,8 @@ struct Inner {
     /// Series that something is put into.
     series_locks: Mutex<HashMap<SeriesKey, Weak<tokio::sync::Mutex<()>>>>,
     settling: acknowledge::Settling,
+    /// One object is encrypted at a time.
+    encrypting: tokio::sync::Mutex<()>,
     /// One flush runs at a time.
     keeping: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Describer, Inner, RebuildReport, Running, Store, StoreError, StoreOptions, acknowledge,
+    encryption::{self, Sealing},
     index_folder::{IndexFolder, OpenIndex, When},
     keeper, object_stores,
 };
@@ -46,6 +47,7 @@ impl Store {
             tokio::spawn(keeper::keep(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(keeper::settle(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(acknowledge::run(Arc::downgrade(&store.inner))).abort_handle(),
+            tokio::spawn(encryption::encrypt(Arc::downgrade(&store.inner))).abort_handle(),
         ];
         if let Some(running) = store
             .inner
@@ -140,13 +142,15 @@ fn open(
     let lock = take_lock(data)?;
     check_layout(data)?;
 
-    let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake));
+    let master = options.encryption.as_ref();
+    let master = master.map(|encryption| Arc::clone(&encryption.master));
+    let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake, master.clone()));
     let primary = object_stores::open(&options, &runtime)?;
     let replica: Option<Arc<dyn ObjectStore>> = match &options.replica {
         Some(folder) => Some(Arc::new(LocalObjects::open(folder.clone())?)),
         None => None,
     };
-    let stored: Arc<dyn ObjectStore> = match &replica {
+    let below: Arc<dyn ObjectStore> = match &replica {
         Some(replica) => {
             let missed = data.join("replica.missed");
             Arc::new(ReplicatedObjects::open(
@@ -157,11 +161,20 @@ fn open(
         }
         None => Arc::clone(&primary),
     };
-    let journal = runtime.block_on(Journal::open(&data.join("journal"), Arc::clone(&stored)))?;
+    // A cache and a second store hold what is encrypted already.
+    let sealing = Sealing::open(&below, options.encryption.as_ref(), &runtime)?;
+    let stored = sealing.around(&below);
+    let primary = sealing.around(&primary);
+    let replica = replica.map(|replica| sealing.around(&replica));
+    let keys = sealing.local_keys(&runtime)?;
+    let folder = data.join("journal");
+    let journal = runtime.block_on(Journal::open(&folder, Arc::clone(&stored), keys.journal.as_ref()))?;
     let tombstones = super::destroy::tombstones(&runtime.block_on(journal.read(0))?)?;
     let folder = IndexFolder {
         data,
+        engine: options.index_engine,
         cache_bytes: options.index_cache_bytes,
+        key: keys.index,
         mark: keeper::read_mark(data)?,
         objects: &stored,
         runtime: &runtime,
@@ -191,10 +204,10 @@ fn open(
     let counters = Arc::new(Counters::default());
     let turnstile = Arc::new(intake::Turnstile::default());
     let space = Arc::new(Space::new(data.to_owned(), options.free_space_min_bytes));
-    let objects = object_stores::cached(&options, &stored, &space, &counters)?;
+    let objects = sealing.around_cache(&object_stores::cached(&options, &below, &space, &counters)?);
     let nursery = Nursery {
         budget: Budget::new(options.intake_memory_max_bytes),
-        staged: StagedFolder::new(staged, recovered.next_staged),
+        staged: StagedFolder::new(staged, recovered.next_staged, master),
         space: Arc::clone(&space),
         staged_from_bytes: options.staged_from_bytes,
     };
@@ -238,12 +251,14 @@ fn open(
         medium,
         objects,
         stored,
+        encrypted: sealing.into_objects(),
         journal,
         retired: Mutex::default(),
         flushed: Mutex::new(0),
         acknowledging: acknowledge::Acknowledging::default(),
         series_locks: Mutex::default(),
         settling: acknowledge::Settling::default(),
+        encrypting: tokio::sync::Mutex::default(),
         keeping: tokio::sync::Mutex::default(),
         runtime,
         counters,

@@ -34,6 +34,10 @@ impl Store {
                     let composed = compose(vec![(member, bytes::Bytes::from(whole))])?;
                     objects.put(&name, composed.body).await.map_err(from_objects)?;
                 }
+                Body::Staged(file) if file.opened().is_some() => {
+                    let composed = compose(file.opened().map(|part_10| (member, part_10)).into_iter().collect())?;
+                    objects.put(&name, composed.body).await.map_err(from_objects)?;
+                }
                 Body::Staged(file) => {
                     let staged = Arc::clone(&file);
                     blocking(move || staged.make_durable(&member)).await.map_err(from_io)?;

@@ -8,10 +8,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use super::{ObjectsEngine, Store, StoreError, settle::from_objects};
 use crate::{
     index::Index,
-    intake::staged::staged_path,
     model::{InstanceRecord, Location},
     objects::{ObjectError, ObjectName, ObjectSource},
-    source::{FileSection, ReadAt},
+    source::ReadAt,
 };
 
 /// Streams give pieces of this size.
@@ -154,6 +153,12 @@ impl Store {
         for _ in 0..MOVES_MAX {
             match self.source(instance).and_then(|source| read(source.as_ref())) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(StoreError::Damaged(format!(
+                        "instance {}: {error}",
+                        instance.sop_instance_uid
+                    )));
+                }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(StoreError::Damaged(format!(
                         "instance {} is cut short",
@@ -177,14 +182,15 @@ impl Store {
     /// The Part 10 file where it lies now.
     fn source(&self, instance: &InstanceRecord) -> io::Result<Box<dyn ReadAt>> {
         match instance.location {
-            Location::Intake { segment, offset, .. } => {
+            Location::Intake { segment, entry, offset } => {
                 let segment = self.inner.segments.get(segment).ok_or(io::ErrorKind::NotFound)?;
-                Ok(Box::new(segment.section(offset, instance.length)))
+                if !segment.is_sealed() {
+                    return Ok(Box::new(segment.section(offset, instance.length)));
+                }
+                let found = segment.entry_at(entry)?.ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Box::new(segment.part_10(&found)?))
             }
-            Location::Staged { file, offset } => {
-                let file = std::fs::File::open(staged_path(self.inner.nursery.staged.folder(), file))?;
-                Ok(Box::new(FileSection::new(file, offset, instance.length)))
-            }
+            Location::Staged { file, .. } => Ok(Box::new(self.inner.nursery.staged.part_10(file, instance.length)?)),
             Location::Pack { pack, offset } => {
                 let name = ObjectName::pack(&instance.study_instance_uid, &instance.series_instance_uid, pack);
                 ObjectSource::open(&self.inner.objects, &name, offset, instance.length, &self.inner.runtime)

@@ -137,8 +137,13 @@ impl Store {
         let candidates = on_blocking_thread(self, move |store| store.candidates(&entries)).await?;
         let (mut in_log, mut bytes) = (Vec::new(), 0);
         for candidate in candidates {
-            if candidate.found.entry.staged.is_some() {
-                self.settle_staged(series, candidate).await?;
+            if let Some(file) = candidate.found.entry.staged {
+                if on_blocking_thread(self, move |store| Ok(store.inner.nursery.staged.is_sealed(file)?)).await? {
+                    self.settle_pack(series, vec![candidate]).await?;
+                    self.retire(Retired::Staged(staged_path(self.inner.nursery.staged.folder(), file)));
+                } else {
+                    self.settle_staged(series, candidate).await?;
+                }
                 continue;
             }
             bytes += candidate.record.length;
@@ -259,9 +264,15 @@ impl Store {
         for candidate in &candidates {
             headers.push(self.header_of(candidate)?);
             let found = &candidate.found;
-            let segment = self.inner.segments.get(candidate.waiting.segment);
-            let segment = segment.ok_or_else(|| StoreError::Damaged("a segment is gone".into()))?;
-            members.push((member_of(found), segment.section(found.body, found.entry.length)));
+            let part_10 = match found.entry.staged {
+                Some(file) => self.inner.nursery.staged.part_10(file, found.entry.length)?,
+                None => {
+                    let segment = self.inner.segments.get(candidate.waiting.segment);
+                    let segment = segment.ok_or_else(|| StoreError::Damaged("a segment is gone".into()))?;
+                    segment.part_10(found)?
+                }
+            };
+            members.push((member_of(found), part_10));
         }
         Ok((compose(members)?, headers, candidates))
     }
@@ -356,6 +367,7 @@ pub(super) fn from_objects(error: ObjectError) -> StoreError {
     match error {
         ObjectError::Full(text) => StoreError::OutOfSpace(text),
         ObjectError::Io(error) => StoreError::Io(error),
+        ObjectError::Damaged(..) => StoreError::Damaged(error.to_string()),
         other => StoreError::Objects(other.to_string()),
     }
 }

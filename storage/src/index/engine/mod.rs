@@ -1,13 +1,50 @@
 //! What the index needs of an embedded engine: an ordered map of bytes that takes batches.
 
+mod fjall;
 mod memory;
+mod sealed;
 mod sled;
 
-pub use self::{memory::MemoryEngine, sled::SledEngine};
+pub use self::{fjall::FjallEngine, memory::MemoryEngine, sealed::SealedEngine, sled::SledEngine};
 
-use std::ops::ControlFlow;
+use std::{collections::HashMap, ops::ControlFlow, path::Path, sync::Arc};
 
 use super::IndexError;
+
+/// Which embedded engine the index is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Default)]
+pub enum EngineKind {
+    /// sled 0.34.
+    #[default]
+    Sled,
+    /// fjall 3.
+    Fjall,
+}
+
+impl EngineKind {
+    /// All engines.
+    pub const ALL: [Self; 2] = [Self::Sled, Self::Fjall];
+
+    /// Its name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+            Self::Fjall => "fjall",
+        }
+    }
+
+    /// Opens or makes an index in `folder`, with `cache_bytes` of memory for its cache.
+    ///
+    /// # Errors
+    /// [`IndexError::InUse`] while it is open already; [`IndexError::Engine`] when it does not open.
+    pub fn open(self, folder: &Path, cache_bytes: u64) -> Result<Arc<dyn Engine>, IndexError> {
+        Ok(match self {
+            Self::Sled => Arc::new(SledEngine::open(folder, cache_bytes)?),
+            Self::Fjall => Arc::new(FjallEngine::open(folder, cache_bytes)?),
+        })
+    }
+}
 
 /// Rows to write: a value, or `None` to remove the key. A later entry for a key wins.
 #[derive(Debug, Default)]
@@ -24,6 +61,13 @@ impl Batch {
     /// Removes a row.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.rows.push((key, None));
+    }
+
+    /// The last row of each key, in no order.
+    fn last_of_each(self) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
+        let mut last: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::with_capacity(self.rows.len());
+        last.extend(self.rows);
+        last.into_iter()
     }
 
     /// Number of rows.
@@ -54,7 +98,8 @@ pub trait Engine: Send + Sync {
     /// [`IndexError::Engine`].
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
-    /// Visits the rows from `from` (included) to `to` (left out; `None` is the end) in ascending order of key.
+    /// Visits the rows from `from` (included) to `to` (left out; `None` is the end) in ascending order of key; rows whose keys
+    /// hold a patient's name may come in another order.
     ///
     /// # Errors
     /// [`IndexError::Engine`].

@@ -27,10 +27,10 @@ const PROBE_BYTES: usize = 4 << 20;
 /// How often the lock is tried.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
 /// Rows copied at once when the database is written anew.
-const COPIED_AT_ONCE: usize = 1000;
+pub(super) const COPIED_AT_ONCE: usize = 1000;
 /// What the folder of the copy, and then that of the original, is called beside the folder itself.
-const NEW: &str = "new";
-const OLD: &str = "old";
+pub(super) const NEW: &str = "new";
+pub(super) const OLD: &str = "old";
 
 /// One tree of a sled database.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<::sled::Db, IndexError> {
 }
 
 /// Removes what writing anew left behind.
-fn remove_leftovers(folder: &Path) -> io::Result<()> {
+pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for name in [NEW, OLD] {
         match fs::remove_dir_all(folder.with_extension(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -102,7 +102,7 @@ fn remove_leftovers(folder: &Path) -> io::Result<()> {
 }
 
 /// Asks the disk to take some bytes: a database that is open can still be read, and is not given up before there is hope.
-fn probe(folder: &Path) -> io::Result<()> {
+pub(super) fn probe(folder: &Path) -> io::Result<()> {
     let path = folder.join("probe");
     let written = fs::File::create(&path).and_then(|mut file| {
         file.write_all(&vec![0; PROBE_BYTES])?;

@@ -291,6 +291,7 @@ fn again(error: &ObjectError) -> ObjectError {
         ObjectError::Missing(name) => ObjectError::Missing(name.clone()),
         ObjectError::Full(why) => ObjectError::Full(why.clone()),
         ObjectError::Remote(why) => ObjectError::Remote(why.clone()),
+        ObjectError::Damaged(name, why) => ObjectError::Damaged(name.clone(), why.clone()),
         ObjectError::Io(error) => ObjectError::Io(io::Error::new(error.kind(), error.to_string())),
     }
 }

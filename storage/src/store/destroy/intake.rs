@@ -40,7 +40,7 @@ impl Store {
             let Some(segment) = self.inner.segments.get(*number) else {
                 continue;
             };
-            let mut position = segment.after_zeros(crate::intake::segment::SEGMENT_HEAD_BYTES)?;
+            let mut position = segment.after_zeros(segment.head_bytes())?;
             while position < segment.file.len()? {
                 let found = match segment.entry_at(position)? {
                     Some(found) => found,

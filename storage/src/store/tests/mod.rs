@@ -14,6 +14,7 @@ use crate::{
 mod acknowledging;
 mod crashing;
 mod destroying;
+mod encrypting;
 mod failing_index;
 mod merging;
 mod rebuilding;

@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use super::{ProblemKind, Run, VerifyPosition};
 use crate::{
     index::{Index, Position, StudyCursor, StudySelector},
-    intake::{
-        SeriesKey,
-        segment::{SEGMENT_HEAD_BYTES, Segment},
-    },
+    intake::{SeriesKey, segment::Segment},
     model::{InstanceRecord, Location, StudyRecord},
     objects::ObjectName,
     packs::tar::hexadecimal,
@@ -134,7 +131,7 @@ impl super::Store {
         checkpoint: Position,
     ) -> Result<(u64, Vec<(ProblemKind, String)>), StoreError> {
         let (mut entries, mut problems) = (0, Vec::new());
-        let mut offset = segment.after_zeros(SEGMENT_HEAD_BYTES)?;
+        let mut offset = segment.after_zeros(segment.head_bytes())?;
         let at = |offset| Position {
             segment: segment.number,
             offset,
