@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
-    budget::{Budget, Buffer},
+    budget::{self, Budget, Buffer},
     space::Space,
     staged::{StagedFile, StagedFolder, StagedWriter},
 };
@@ -68,7 +68,7 @@ pub(crate) struct Encrypted {
 
 #[derive(Debug)]
 pub(crate) enum Body {
-    Memory(Bytes),
+    Memory(budget::Held),
     Staged(Arc<StagedFile>),
 }
 
@@ -125,8 +125,8 @@ impl Incoming {
     /// [`StoreError::Io`] when a staged file cannot be completed.
     pub async fn seal(self) -> Result<Sealed, StoreError> {
         let body = match self.held {
-            Held::Nothing => Body::Memory(Bytes::new()),
-            Held::Memory(buffer) => Body::Memory(Bytes::from_owner(buffer)),
+            Held::Nothing => Body::Memory(budget::Held::default()),
+            Held::Memory(buffer) => Body::Memory(buffer.seal()),
             Held::Staged(writer) => Body::Staged(Arc::new(writer.end().await.map_err(from_io)?)),
             Held::Lost => return Err(lost()),
         };
@@ -195,7 +195,7 @@ impl Sealed {
     #[must_use]
     pub fn data_set(&self) -> &dyn ReadAt {
         match &self.body {
-            Body::Memory(bytes) => bytes,
+            Body::Memory(held) => &held.content,
             Body::Staged(file) => file.as_ref(),
         }
     }
@@ -214,9 +214,9 @@ impl Sealed {
 
     /// Encrypts what lies in memory, for an encrypted log. Takes the processor for a third of a millisecond a megabyte.
     pub(crate) fn encrypt(&mut self) -> io::Result<()> {
-        if let (Body::Memory(bytes), None) = (&self.body, &self.encrypted) {
+        if let (Body::Memory(held), None) = (&self.body, &self.encrypted) {
             let key = Secret::random()?;
-            let bytes = ChunkKey::new(&key, self.length())?.seal_all(&[&self.file_head, bytes])?;
+            let bytes = ChunkKey::new(&key, self.length())?.seal_all(&[&self.file_head, &held.content])?;
             self.encrypted = Some(Encrypted { key, bytes });
         }
         Ok(())

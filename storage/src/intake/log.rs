@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 use super::{
     entry::Entry,
     incoming::{Body, Sealed},
@@ -27,6 +29,17 @@ struct Current {
     segment: Arc<Segment>,
     written: u64,
     synced: u64,
+}
+
+/// Data sets from this length on are written from where they lie in memory; others are put together with what is around them.
+const IN_PLACE_FROM_BYTES: usize = 64 << 10;
+
+/// The blocks of a data set that is written from where it lies.
+fn in_place(sealed: &Sealed) -> Option<&Bytes> {
+    match (&sealed.body, &sealed.encrypted) {
+        (Body::Memory(held), None) if held.content.len() >= IN_PLACE_FROM_BYTES => Some(&held.blocks),
+        _ => None,
+    }
 }
 
 /// Where an entry was written.
@@ -77,7 +90,10 @@ impl Log {
         let mut heads = Vec::with_capacity(entries.len());
         for (entry, sealed) in entries {
             let body_key = sealed.encrypted.as_ref().map(|encrypted| &encrypted.key);
-            let head = current.segment.encode(entry, body_key, position)?;
+            // The head of a large instance is drawn out so that its data set begins at a block, and goes to the disk from where
+            // it lies in memory.
+            let in_place = in_place(sealed).map(|_| sealed.file_head.len());
+            let head = current.segment.encode(entry, body_key, position, in_place)?;
             let body = position + head.len() as u64;
             places.push(Written {
                 segment: current.segment.number,
@@ -85,6 +101,9 @@ impl Log {
                 body,
             });
             position = body + current.segment.body_length(entry);
+            if in_place.is_some() {
+                position = next_block(position);
+            }
             heads.push(head);
         }
         let end = next_block(position);
@@ -95,9 +114,9 @@ impl Log {
             match (&sealed.body, &sealed.encrypted) {
                 (Body::Staged(_), _) => {}
                 (Body::Memory(_), Some(encrypted)) => pieces.push(IoSlice::new(&encrypted.bytes)),
-                (Body::Memory(bytes), None) => {
+                (Body::Memory(held), None) => {
                     pieces.push(IoSlice::new(&sealed.file_head));
-                    pieces.push(IoSlice::new(bytes));
+                    pieces.push(IoSlice::new(in_place(sealed).unwrap_or(&held.content)));
                 }
             }
         }

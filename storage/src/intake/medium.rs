@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -141,27 +142,84 @@ struct Assembly {
 }
 
 impl DiskFile {
-    fn write_direct(&self, direct: &File, pieces: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    /// Pieces that are whole blocks already are written from where they are; what lies between them is put together first.
+    fn write_direct(&self, direct: &File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut assembly = self.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         let blocks = assembly.blocks();
-        let mut filled = 0;
+        let mut batch = Batch {
+            direct,
+            offset,
+            parts: Vec::with_capacity(PARTS_MAX),
+        };
+        let mut filled = 0usize;
         for piece in pieces {
+            if filled.is_multiple_of(BLOCK_BYTES) && is_whole_blocks(piece) {
+                batch.parts.push(Part::Piece(piece));
+                if batch.parts.len() + 1 >= PARTS_MAX {
+                    batch.write(blocks)?;
+                    filled = 0;
+                }
+                continue;
+            }
             let mut rest: &[u8] = piece;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(rest.len().min(blocks.len() - filled));
                 if let Some(room) = blocks.get_mut(filled..filled + now.len()) {
                     room.copy_from_slice(now);
                 }
+                batch.assembled(filled..filled + now.len());
                 filled += now.len();
                 rest = later;
                 if filled == blocks.len() {
-                    direct.write_all_at(blocks, offset)?;
-                    offset += filled as u64;
+                    batch.write(blocks)?;
                     filled = 0;
                 }
             }
         }
-        direct.write_all_at(blocks.get(..filled).unwrap_or_default(), offset)
+        batch.write(blocks)
+    }
+}
+
+/// Parts of one direct write; the kernel takes at most 1,024.
+const PARTS_MAX: usize = 1000;
+
+/// True for bytes that a direct write takes from where they are.
+fn is_whole_blocks(piece: &[u8]) -> bool {
+    !piece.is_empty() && piece.len().is_multiple_of(BLOCK_BYTES) && piece.as_ptr().align_offset(BLOCK_BYTES) == 0
+}
+
+enum Part<'a> {
+    /// A range of the assembly.
+    Assembled(Range<usize>),
+    Piece(&'a [u8]),
+}
+
+/// What the next direct write takes.
+struct Batch<'a> {
+    direct: &'a File,
+    offset: u64,
+    parts: Vec<Part<'a>>,
+}
+
+impl Batch<'_> {
+    fn assembled(&mut self, range: Range<usize>) {
+        match self.parts.last_mut() {
+            Some(Part::Assembled(last)) => last.end = range.end,
+            _ => self.parts.push(Part::Assembled(range)),
+        }
+    }
+
+    fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
+        let mut slices: Vec<_> = self
+            .parts
+            .drain(..)
+            .map(|part| match part {
+                Part::Assembled(range) => IoSlice::new(blocks.get(range).unwrap_or_default()),
+                Part::Piece(piece) => IoSlice::new(piece),
+            })
+            .collect();
+        self.offset = write_pieces(self.direct, &mut slices, self.offset)?;
+        Ok(())
     }
 }
 
@@ -188,7 +246,7 @@ impl MediumFile for DiskFile {
                 written => return written,
             }
         }
-        write_pieces(&self.file, pieces, offset)
+        write_pieces(&self.file, pieces, offset).map(drop)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
@@ -212,7 +270,8 @@ impl MediumFile for DiskFile {
     }
 }
 
-fn write_pieces(file: &File, pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+/// Returns where the next write goes.
+fn write_pieces(file: &File, pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<u64> {
     // The kernel takes at most 1,024 pieces at once.
     for pieces in pieces.chunks_mut(1024) {
         let mut pieces = pieces;
@@ -229,7 +288,7 @@ fn write_pieces(file: &File, pieces: &mut [IoSlice<'_>], mut offset: u64) -> io:
             }
         }
     }
-    Ok(())
+    Ok(offset)
 }
 
 /// Makes the names in a folder durable.

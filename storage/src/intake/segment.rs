@@ -128,10 +128,22 @@ impl Segment {
         }
     }
 
-    /// Frame and description of an entry that is to be written at `position`; its body follows.
-    pub(crate) fn encode(&self, entry: &Entry, body_key: Option<&Secret>, position: u64) -> io::Result<Vec<u8>> {
+    /// Frame and description of an entry that is to be written at `position`; its body follows. `in_place`: the length of the
+    /// Part 10 file's head, when the data set behind it is to begin at a block; zeros then follow the description.
+    pub(crate) fn encode(
+        &self,
+        entry: &Entry,
+        body_key: Option<&Secret>,
+        position: u64,
+        in_place: Option<usize>,
+    ) -> io::Result<Vec<u8>> {
         let body_length = self.body_length(entry);
-        let description = entry.describe();
+        let mut description = entry.describe();
+        if let Some(file_head) = in_place {
+            let data_set = position + (FRAME_BYTES + description.len() + file_head) as u64;
+            let zeros = usize::try_from(next_block(data_set) - data_set).unwrap_or_default();
+            description.resize(description.len() + zeros, 0);
+        }
         let description = match &self.seal {
             Some(_) if entry.staged.is_none() && body_key.is_none() => {
                 return Err(io::Error::other("an instance was not encrypted for an encrypted log"));

@@ -27,10 +27,10 @@ impl Store {
             // The bytes may be no data set at all: the name is the only thing that is sure.
             let member = member_of(&sealed, &hexadecimal(&sealed.sha256), "", origin, Some(reason));
             match sealed.body {
-                Body::Memory(bytes) => {
-                    let mut whole = Vec::with_capacity(sealed.file_head.len() + bytes.len());
+                Body::Memory(held) => {
+                    let mut whole = Vec::with_capacity(sealed.file_head.len() + held.content.len());
                     whole.extend_from_slice(&sealed.file_head);
-                    whole.extend_from_slice(&bytes);
+                    whole.extend_from_slice(&held.content);
                     let composed = compose(vec![(member, bytes::Bytes::from(whole))])?;
                     objects.put(&name, composed.body).await.map_err(from_objects)?;
                 }
