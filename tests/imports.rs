@@ -18,6 +18,7 @@ const ROOMS: [&str; 8] = [
     "commitment",
     "forwarding",
 ];
+const CODECS: [&str; 2] = ["dataset", "pixels"];
 
 /// Rust source of a part, tests within it apart.
 fn sources(part: &str) -> Vec<(PathBuf, String)> {
@@ -117,11 +118,8 @@ fn refuses(part: &str, forbidden: &[String]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn inside(parts: &[&str]) -> Vec<String> {
-    parts
-        .iter()
-        .flat_map(|part| [format!("crate::{part}"), format!("super::super::{part}")])
-        .collect()
+fn crates(parts: &[&str]) -> Vec<String> {
+    parts.iter().map(|part| format!("filmroom_{part}")).collect()
 }
 
 fn store_engines() -> Vec<String> {
@@ -141,22 +139,21 @@ fn doors_reach_the_store_only_through_rooms() {
 fn doors_do_not_know_each_other() {
     for door in DOORS {
         let others: Vec<&str> = DOORS.into_iter().filter(|other| *other != door).collect();
-        refuses(&format!("src/{door}"), &inside(&others));
+        refuses(&format!("src/{door}"), &crates(&others));
     }
 }
 
 #[test]
 fn rooms_do_not_know_doors() {
     for room in ROOMS {
-        refuses(&format!("src/{room}"), &inside(&DOORS));
-        refuses(&format!("src/{room}"), &inside(&["cli", "config"]));
+        refuses(&format!("src/{room}"), &crates(&DOORS));
     }
 }
 
 #[test]
 fn readers_do_not_know_ingest() {
     for room in ["query", "render"] {
-        refuses(&format!("src/{room}"), &inside(&["ingest"]));
+        refuses(&format!("src/{room}"), &crates(&["ingest"]));
     }
 }
 
@@ -174,9 +171,11 @@ fn the_store_knows_nothing_of_the_archive() {
 }
 
 #[test]
-fn the_codec_knows_neither_rooms_nor_doors() {
-    refuses("src/dataset", &inside(&ROOMS));
-    refuses("src/dataset", &inside(&DOORS));
+fn codecs_know_neither_rooms_nor_doors() {
+    for codec in CODECS {
+        refuses(&format!("src/{codec}"), &crates(&ROOMS));
+        refuses(&format!("src/{codec}"), &crates(&DOORS));
+    }
 }
 
 /// Only `ingest` builds a receipt.
@@ -184,7 +183,7 @@ fn the_codec_knows_neither_rooms_nor_doors() {
 fn receipts_are_made_by_ingest_alone() {
     for part in DOORS
         .into_iter()
-        .chain(["query", "retrieve", "render", "dataset", "cli", "config"])
+        .chain(["query", "retrieve", "render", "dataset", "pixels", "cli", "config"])
     {
         for (file, text) in sources(&format!("src/{part}")) {
             assert!(!text.contains("Receipt {"), "{} builds a receipt", file.display());
@@ -209,11 +208,12 @@ fn instances_are_written_by_ingest_alone() {
 /// The reader of paths itself.
 #[test]
 fn takes_use_trees_apart() {
-    let found =
-        paths("use crate::{dimse::status, ingest::{Receipt, self}}; let x = filmroom_storage::store::Store::open();");
+    let found = paths(
+        "use filmroom_dimse::{status, session::{Session, self}}; let x = filmroom_storage::store::Store::open();",
+    );
     for path in [
-        "crate::dimse::status",
-        "crate::ingest::Receipt",
+        "filmroom_dimse::status",
+        "filmroom_dimse::session::Session",
         "filmroom_storage::store::Store::open",
     ] {
         assert!(found.iter().any(|found| found == path), "{path} not in {found:?}");

@@ -12,7 +12,7 @@ use super::{
     Rooms,
     problem::{answer, problem},
 };
-use crate::forwarding::{Forwarding, ForwardingError, Job};
+use filmroom_forwarding::{Forwarding, ForwardingError, Job};
 
 /// `GET /api/v1/forwards`.
 pub(super) async fn list(rooms: State<Rooms>) -> Response {

@@ -12,7 +12,7 @@ use super::{
     Rooms,
     problem::{answer, problem},
 };
-use crate::peers::{AeTitle, Expected, Peer, PeersError, Source, tag_of};
+use filmroom_peers::{AeTitle, Expected, Peer, PeersError, Source, tag_of};
 
 /// `GET /api/v1/peers`.
 pub(super) async fn list(State(rooms): State<Rooms>) -> Response {

@@ -10,7 +10,9 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{dataset::DataSetDescriber, peers::Peer, retrieve::Retrieve};
+use filmroom_dataset::DataSetDescriber;
+use filmroom_peers::Peer;
+use filmroom_retrieve::Retrieve;
 
 struct Api {
     router: Router,
@@ -30,9 +32,9 @@ impl Api {
         let store = Store::open(options, Arc::new(DataSetDescriber)).await.unwrap();
         let retrieve = Retrieve::new(store.clone());
         let peers = Peers::of_settings([Peer::parse("FIXED=h:104").unwrap()]);
-        let limits = crate::forwarding::Limits::default();
+        let limits = filmroom_forwarding::Limits::default();
         let forwarding = Forwarding::open(vec![], retrieve.clone(), folder.path(), limits).unwrap();
-        let limits = crate::commitment::Limits::default();
+        let limits = filmroom_commitment::Limits::default();
         let commitment = Commitments::open(store, retrieve, folder.path(), limits).unwrap();
         Self {
             router: router(Arc::new(peers), forwarding, commitment),

@@ -11,10 +11,7 @@ use super::{
     settings_flags::{DoorFlags, SettingsFlags},
     standard_output,
 };
-use crate::{
-    access,
-    config::{self, Config},
-};
+use crate::config::{self, Config};
 
 /// Longest line of a passcode, in bytes.
 const PASSCODE_BYTES_MAX: u64 = 1024;
@@ -76,7 +73,7 @@ fn hashed() -> Result<String, Failure> {
             "write it on one line",
         ));
     }
-    access::hash(passcode.as_bytes()).map_err(|error| Failure::new(Status::Software, error, ""))
+    filmroom_access::hash(passcode.as_bytes()).map_err(|error| Failure::new(Status::Software, error, ""))
 }
 
 /// Every setting as a Markdown table; `README.md` holds the same.

@@ -15,11 +15,9 @@ use super::{
     server::Server,
     settings_flags::{DoorFlags, SettingsFlags, reachable},
 };
-use crate::{
-    config::{self, Config, Loaded, Source},
-    ingest::{Announced, Ingest},
-    query::{Include, Key, Level, Query, QueryRoom},
-};
+use crate::config::{self, Config, Loaded, Source};
+use filmroom_ingest::{Announced, Ingest};
+use filmroom_query::{Include, Key, Level, Query, QueryRoom};
 
 /// The phantoms are the same on every machine.
 const SEED: u64 = 1;
@@ -202,7 +200,7 @@ async fn present(query: QueryRoom, catalogue: &[Study]) -> Result<(usize, usize)
             value: own,
         };
         let own = query.find(&level(vec![key], u64::from(u16::MAX)))?.answers.len();
-        Ok::<_, crate::query::QueryError>((all, own))
+        Ok::<_, filmroom_query::QueryError>((all, own))
     };
     let unreadable = |why: String| Failure::new(Status::Software, format!("the index cannot be read: {why}"), "");
     match tokio::task::spawn_blocking(find).await {

@@ -19,7 +19,7 @@ use super::{
     settings_flags::SettingsFlags,
     standard_output,
 };
-use crate::dataset::DataSetDescriber;
+use filmroom_dataset::DataSetDescriber;
 
 /// A plain line comes so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);

@@ -17,23 +17,19 @@ use super::{
     http::{self, HttpServing},
     settings_flags::reachable,
 };
-use crate::{
-    api,
-    commitment::Commitments,
-    config::Config,
-    console,
-    dataset::DataSetDescriber,
-    dicomweb::{self, DicomwebState},
-    dimse::{
-        self, Listener, Rooms, Serving,
-        tls::{TlsClient, TlsError, TlsServer},
-    },
-    forwarding::Forwarding,
-    ingest::Ingest,
-    peers::Peers,
-    query::QueryRoom,
-    retrieve::Retrieve,
+use crate::config::Config;
+use filmroom_commitment::Commitments;
+use filmroom_dataset::DataSetDescriber;
+use filmroom_dicomweb::DicomwebState;
+use filmroom_dimse::{
+    self, Listener, Rooms, Serving,
+    tls::{TlsClient, TlsError, TlsServer},
 };
+use filmroom_forwarding::Forwarding;
+use filmroom_ingest::Ingest;
+use filmroom_peers::Peers;
+use filmroom_query::QueryRoom;
+use filmroom_retrieve::Retrieve;
 
 /// Written into the data folder while it is served: the URL of the archive, for whoever finds the folder in use.
 pub(super) const ADDRESS_FILE: &str = "serving";
@@ -100,7 +96,7 @@ impl Server {
             tls: tls_server,
         }));
         let doors = (
-            dimse::serve(listeners, dimse_config, rooms.clone(), shutdown.clone()),
+            filmroom_dimse::serve(listeners, dimse_config, rooms.clone(), shutdown.clone()),
             http::serve(
                 http_listener,
                 router,
@@ -260,9 +256,9 @@ fn router(config: &Config, rooms: &Rooms, store: &Store, peers: &Arc<Peers>, shu
         rooms.query.clone(),
         rooms.retrieve.clone(),
     );
-    console::router(rooms.query.clone())
-        .merge(dicomweb::router(dicomweb))
-        .merge(api::router(
+    filmroom_console::router(rooms.query.clone())
+        .merge(filmroom_dicomweb::router(dicomweb))
+        .merge(filmroom_api::router(
             peers.clone(),
             rooms.forwarding.clone(),
             rooms.commitment.clone(),

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use super::{Commitments, NotSafe, Reference, Report};
-use crate::retrieve::{RetrieveError, Selection, Wanted};
+use filmroom_retrieve::{RetrieveError, Selection, Wanted};
 
 /// Instances looked up at a time.
 const LOOKUP: usize = 256;

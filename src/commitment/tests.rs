@@ -14,11 +14,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    dataset::DataSetDescriber,
-    ingest::{Announced, Ingest},
-    retrieve::Selection,
-};
+use filmroom_dataset::DataSetDescriber;
+use filmroom_ingest::{Announced, Ingest};
+use filmroom_retrieve::Selection;
 
 /// Fails as often as it is told to, then takes reports.
 struct Told {

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use filmroom_storage::store::StoreOptions;
 
 use super::{Config, value::TlsCallers};
-use crate::{
-    access::{Access, Anyone, Nobody, Users},
-    commitment::Limits,
-    dicomweb::{DicomwebConfig, EmptyAnswer, cors::Origins},
-    dimse::{
-        CalledAeTitle, DimseConfig, OtherSopClasses, UnknownCallers,
-        tls::{ClientCertificates, TlsClient, TlsError, TlsFiles, TlsServer},
-    },
-    forwarding,
-    peers::Peers,
+use filmroom_access::{Access, Anyone, Nobody, Users};
+use filmroom_commitment::Limits;
+use filmroom_dicomweb::{DicomwebConfig, EmptyAnswer, cors::Origins};
+use filmroom_dimse::{
+    CalledAeTitle, DimseConfig, OtherSopClasses, UnknownCallers,
+    tls::{ClientCertificates, TlsClient, TlsError, TlsFiles, TlsServer},
 };
+use filmroom_peers::Peers;
 
 impl Config {
     /// What the store is opened with.
@@ -106,14 +103,14 @@ impl Config {
 
     /// How long, and how many at a time, the forwarding room tries.
     #[must_use]
-    pub fn forwarding(&self) -> forwarding::Limits {
+    pub fn forwarding(&self) -> filmroom_forwarding::Limits {
         let dicom = &self.dicom;
-        forwarding::Limits {
+        filmroom_forwarding::Limits {
             quiet: dicom.forward_after,
             try_for: dicom.forward_for,
             at_once: dicom.forwards_max as usize,
             at_once_each: dicom.forwards_per_peer_max as usize,
-            ..forwarding::Limits::default()
+            ..filmroom_forwarding::Limits::default()
         }
     }
 

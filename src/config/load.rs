@@ -13,7 +13,7 @@ use toml::{
 };
 
 use super::{Config, Given, section::Setting, value::TlsCallers};
-use crate::access::{Demand, Users};
+use filmroom_access::{Demand, Users};
 
 /// Read when no file is named and it is there.
 pub const FILE_DEFAULT: &str = "filmroom.toml";

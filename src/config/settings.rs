@@ -2,20 +2,23 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use filmroom_storage::{encryption::{MasterKeySource, PlainObjects}, index::engine::EngineKind, model::SopClassUid, store::StoreOptions};
+use filmroom_storage::{
+    encryption::{MasterKeySource, PlainObjects},
+    index::engine::EngineKind,
+    model::SopClassUid,
+    store::StoreOptions,
+};
 
 use super::{
     objects::{AcknowledgeAt, Objects, S3},
     section::{Section, Setting, section},
     value::{Given, LogFilter, LogFormat, Size, TlsCallers, UserHashes, Value, WebOrigin},
 };
-use crate::{
-    access::Demand,
-    commitment::Limits,
-    dicomweb::{DicomwebConfig, EmptyAnswer},
-    dimse::{AeTitle, DimseConfig, OtherSopClasses, Peer, tls::TlsVersions},
-    forwarding::{self, Rule},
-};
+use filmroom_access::Demand;
+use filmroom_commitment::Limits;
+use filmroom_dicomweb::{DicomwebConfig, EmptyAnswer};
+use filmroom_dimse::{AeTitle, DimseConfig, OtherSopClasses, Peer, tls::TlsVersions};
+use filmroom_forwarding::Rule;
 
 /// The least that a timeout can be: below it, a machine under load times out by itself.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -186,19 +189,19 @@ section! {
             unit "",
             about "Rules by which instances that come in are passed on to peers, or peers are notified of them.",
             why "Nothing leaves the archive by itself.";
-        forward_after: Duration = forwarding::Limits::default().quiet, range MOMENT => HOUR,
+        forward_after: Duration = filmroom_forwarding::Limits::default().quiet, range MOMENT => HOUR,
             unit "",
             about "A series is passed on when no instance of it has come for this long.",
             why "One association for a series rather than one an instance.";
-        forward_for: Duration = forwarding::Limits::default().try_for, range MOMENT => YEAR,
+        forward_for: Duration = filmroom_forwarding::Limits::default().try_for, range MOMENT => YEAR,
             unit "",
             about "Passing on is tried for so long, with pauses growing to 10 minutes; then it waits for a person (/api/v1/forwards).",
             why "A workstation that is off over a holiday still gets its images.";
-        forwards_max: u32 = forwarding::Limits::default().at_once as u32, range 1 => 256,
+        forwards_max: u32 = filmroom_forwarding::Limits::default().at_once as u32, range 1 => 256,
             unit "series",
             about "Series that are passed on at one time.",
             why "Reading for others must not keep modalities waiting.";
-        forwards_per_peer_max: u32 = forwarding::Limits::default().at_once_each as u32, range 1 => 256,
+        forwards_per_peer_max: u32 = filmroom_forwarding::Limits::default().at_once_each as u32, range 1 => 256,
             unit "series",
             about "Series that are passed on to one peer at one time.",
             why "Small systems take few associations.";

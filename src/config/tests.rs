@@ -193,12 +193,12 @@ fn every_default_is_shown_as_it_can_be_read_again() {
 #[test]
 fn the_doors_run_with_their_own_defaults() {
     let config = from_file("").unwrap().config;
-    let dimse = crate::dimse::DimseConfig {
-        called_ae_title: crate::dimse::CalledAeTitle::Any,
-        ..crate::dimse::DimseConfig::default()
+    let dimse = filmroom_dimse::DimseConfig {
+        called_ae_title: filmroom_dimse::CalledAeTitle::Any,
+        ..filmroom_dimse::DimseConfig::default()
     };
     assert_eq!(format!("{:?}", config.dimse()), format!("{dimse:?}"));
-    assert_eq!(config.dicomweb(), crate::dicomweb::DicomwebConfig::default());
+    assert_eq!(config.dicomweb(), filmroom_dicomweb::DicomwebConfig::default());
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn parts_of_tls_and_users_belong_together() {
 
 #[test]
 fn peers_are_told_in_full_and_hashes_are_not_shown() {
-    let hash = crate::access::hash(b"secret").unwrap();
+    let hash = filmroom_access::hash(b"secret").unwrap();
     let text = format!(
         "[dicom]\npeers = [\"A=h:104\", {{ ae_title = \"B\", address = \"[::1]:2762\", tls = true, may = [\"find\"] }}]\n\
          [dicom.users]\nada = \"{hash}\"\n"

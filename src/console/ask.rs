@@ -3,7 +3,7 @@
 use filmroom_storage::model::Tag;
 
 use super::problem::Problem;
-use crate::query::{Answers, Include, Key, Level, Query, QueryRoom};
+use filmroom_query::{Answers, Include, Key, Level, Query, QueryRoom};
 
 /// Attributes that pages show (PS3.6).
 pub mod tag {

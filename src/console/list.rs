@@ -14,7 +14,7 @@ use super::{
     problem::Problem,
     words,
 };
-use crate::query::{Answers, Level, QueryRoom};
+use filmroom_query::{Answers, Level, QueryRoom};
 
 /// Studies on one page.
 const PER_PAGE: u64 = 50;

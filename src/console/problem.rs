@@ -7,7 +7,7 @@ use axum::{
 use maud::html;
 
 use super::layout::{Depth, page};
-use crate::query::QueryError;
+use filmroom_query::QueryError;
 
 /// Why there is no page.
 #[derive(Debug)]

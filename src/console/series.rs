@@ -15,7 +15,7 @@ use super::{
     study::{SERIES_TAGS, find, head, links, title},
     words,
 };
-use crate::query::{Answers, Level, QueryRoom};
+use filmroom_query::{Answers, Level, QueryRoom};
 
 /// Instances on one page.
 const PER_PAGE: u64 = 500;

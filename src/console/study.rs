@@ -14,7 +14,7 @@ use super::{
     problem::Problem,
     words,
 };
-use crate::query::{Level, QueryRoom};
+use filmroom_query::{Level, QueryRoom};
 
 /// Series on a page: more than any study that is not broken has.
 const SERIES_MAX: u64 = 1000;

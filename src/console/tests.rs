@@ -1,7 +1,7 @@
 use maud::Render;
 
 use super::{ask::tag, layout::Depth, problem::Problem, study, words};
-use crate::dataset::Builder;
+use filmroom_dataset::Builder;
 
 #[track_caller]
 fn check(input: &str, expected: &str) {

@@ -213,7 +213,11 @@ impl<'a> Inflating<'a> {
 }
 
 /// Inflates a whole small data set, at most `max_bytes`.
-pub(crate) fn inflate(source: &dyn ReadAt, max_bytes: usize) -> Result<Bytes, DataSetError> {
+///
+/// # Errors
+/// [`DataSetError::Limit`] when it would be longer, [`DataSetError::Truncated`] when it is no whole stream (PS3.5 §A.5),
+/// [`DataSetError::Unreadable`] when the source fails.
+pub fn inflate(source: &dyn ReadAt, max_bytes: usize) -> Result<Bytes, DataSetError> {
     let mut inflating = Inflating::new(source)?;
     inflating.limit = max_bytes as u64;
     while !inflating.ended {

@@ -66,7 +66,7 @@ fn whole(error: DataSetError, identity: Identity) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Builder;
+    use crate::Builder;
 
     #[test]
     fn identifies_by_as_few_bytes_as_it_takes() {

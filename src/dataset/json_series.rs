@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dataset::{Builder, write_json};
+    use crate::{Builder, write_json};
 
     fn bulk(path: &str) -> BulkValue {
         BulkValue {

@@ -317,7 +317,7 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Builder;
+    use crate::Builder;
 
     #[track_caller]
     fn check(build: impl FnOnce(&mut Builder), expected: &str) {

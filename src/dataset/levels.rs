@@ -7,9 +7,12 @@ use super::builder::push_element;
 
 /// The index's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub enum Level {
+    /// The study's record, the patient's attributes in it.
     Study,
+    /// The series' record.
     Series,
+    /// The instance's record.
     Instance,
 }
 
@@ -19,7 +22,8 @@ const VALUE_MAX_BYTES: usize = 1024;
 const INSTANCE_VALUE_MAX_BYTES: usize = 256;
 
 /// The levels at which an attribute is kept; some are at two.
-pub(crate) const fn levels(tag: Tag) -> &'static [Level] {
+#[must_use]
+pub const fn levels(tag: Tag) -> &'static [Level] {
     use Level::{Instance, Series, Study};
     match tag {
         // Institution and time zone are the series' own, and asked for at either level.
@@ -104,7 +108,7 @@ fn push(out: &mut Vec<u8>, element: &Element<'_>, limit: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Builder;
+    use crate::Builder;
 
     #[test]
     fn gives_each_record_its_share() {

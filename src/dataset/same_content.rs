@@ -136,7 +136,7 @@ fn trimmed(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{Builder, CharacterSet, describe, encode};
+    use crate::{Builder, CharacterSet, describe, encode};
 
     fn syntax(uid: &str) -> TransferSyntaxUid {
         TransferSyntaxUid::new(uid).unwrap()

@@ -1,11 +1,11 @@
 //! What each value representation means for reading and writing (PS3.5 §6.2).
 
 /// The two letters of a value representation.
-pub(crate) type Vr = [u8; 2];
+pub type Vr = [u8; 2];
 
 /// How the bytes of a value are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// Several text values joined by `\`, in the data set's character set.
     Texts,
     /// Person names: as [`Shape::Texts`], with components and groups.
@@ -25,7 +25,8 @@ pub(crate) enum Shape {
 }
 
 /// The shape of a value representation; bytes for one that is not known.
-pub(crate) const fn shape(vr: Vr) -> Shape {
+#[must_use]
+pub const fn shape(vr: Vr) -> Shape {
     match &vr {
         b"LO" | b"SH" | b"UC" => Shape::Texts,
         b"PN" => Shape::PersonNames,
@@ -41,12 +42,14 @@ pub(crate) const fn shape(vr: Vr) -> Shape {
 }
 
 /// True for the value representations of PS3.5 table 6.2-1.
-pub(crate) const fn is_known(vr: Vr) -> bool {
+#[must_use]
+pub const fn is_known(vr: Vr) -> bool {
     !matches!(shape(vr), Shape::Bytes) || matches!(&vr, b"OB" | b"UN")
 }
 
 /// True for text of any kind.
-pub(crate) const fn is_text(vr: Vr) -> bool {
+#[must_use]
+pub const fn is_text(vr: Vr) -> bool {
     matches!(
         shape(vr),
         Shape::Texts | Shape::PersonNames | Shape::Text | Shape::Codes | Shape::Code
@@ -54,12 +57,14 @@ pub(crate) const fn is_text(vr: Vr) -> bool {
 }
 
 /// True for binary values that JSON and XML carry whole rather than as a list of numbers.
-pub(crate) const fn is_bulk(vr: Vr) -> bool {
+#[must_use]
+pub const fn is_bulk(vr: Vr) -> bool {
     matches!(&vr, b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"UN")
 }
 
 /// The value representation with a 4-byte length that carries what is too long for a 2-byte length (PS3.5 §6.2.2 note).
-pub(crate) const fn long_form(vr: Vr) -> Vr {
+#[must_use]
+pub const fn long_form(vr: Vr) -> Vr {
     match shape(vr) {
         Shape::Texts | Shape::PersonNames | Shape::Codes => *b"UC",
         Shape::Text | Shape::Code => *b"UT",
@@ -68,7 +73,8 @@ pub(crate) const fn long_form(vr: Vr) -> Vr {
 }
 
 /// The byte that makes a value's length even.
-pub(crate) const fn padding(vr: Vr) -> u8 {
+#[must_use]
+pub const fn padding(vr: Vr) -> u8 {
     match &vr {
         b"UI" => 0,
         _ if is_text(vr) => b' ',

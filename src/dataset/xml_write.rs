@@ -258,7 +258,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Builder;
+    use crate::Builder;
 
     #[test]
     fn writes_each_kind_of_value() {

@@ -31,7 +31,7 @@ use super::{
         stream_body, typed,
     },
 };
-use crate::retrieve::{Bulk, Retrieve, RetrieveError};
+use filmroom_retrieve::{Bulk, Retrieve, RetrieveError};
 
 const STUDY: &str = "/studies/{study}";
 const SERIES: &str = "/studies/{study}/series/{series}";

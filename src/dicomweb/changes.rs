@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use super::{DicomwebState, error::Problem, query_string::QueryString};
-use crate::retrieve::{Change, ChangeKind, ChangesError, Since};
+use filmroom_retrieve::{Change, ChangeKind, ChangesError, Since};
 
 /// Changes in a page that names no limit.
 pub(super) const LIMIT_DEFAULT: usize = 1_000;

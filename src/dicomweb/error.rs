@@ -10,7 +10,10 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{ingest::IngestError, query::QueryError, render::RenderError, retrieve::RetrieveError};
+use filmroom_ingest::IngestError;
+use filmroom_query::QueryError;
+use filmroom_render::RenderError;
+use filmroom_retrieve::RetrieveError;
 
 /// An answer that is not what was asked for, as `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::{
     error::Problem,
     query_string::QueryString,
 };
-use crate::query::{Answers, Key, Level, Query};
+use filmroom_query::{Answers, Key, Level, Query};
 
 mod answer;
 mod parameters;

@@ -22,7 +22,7 @@ use super::{
     rendered,
     wado::{Preference, one_instance, typed},
 };
-use crate::retrieve::Selection;
+use filmroom_retrieve::Selection;
 
 const DICOM: &str = "application/dicom";
 

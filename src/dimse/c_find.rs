@@ -9,10 +9,8 @@ use super::{
     session::{self, Session},
     status::Status,
 };
-use crate::{
-    dataset::{self, Builder},
-    query::{Include, Query, QueryError, QueryRoom},
-};
+use filmroom_dataset::Builder;
+use filmroom_query::{Include, Query, QueryError, QueryRoom};
 
 /// Answers asked of the room at first: few, so that the first of them goes out at once.
 const FIRST_PAGE: usize = 100;
@@ -112,10 +110,10 @@ impl Finding {
                 ..Query::new(level)
             },
             level: match level {
-                crate::query::Level::Patient => "PATIENT",
-                crate::query::Level::Study => "STUDY",
-                crate::query::Level::Series => "SERIES",
-                crate::query::Level::Instance => "IMAGE",
+                filmroom_query::Level::Patient => "PATIENT",
+                filmroom_query::Level::Study => "STUDY",
+                filmroom_query::Level::Series => "SERIES",
+                filmroom_query::Level::Instance => "IMAGE",
             },
             tags: question.tags,
             identifier,
@@ -173,11 +171,14 @@ impl Finding {
                 }
                 count += 1;
                 let attributes = self.complete(&answer.attributes);
-                let encoded =
-                    match dataset::encode(&attributes, &context.transfer_syntax, &self.identifier.character_set) {
-                        Ok(encoded) => encoded,
-                        Err(error) => return Ok(Err((Status::CANNOT_UNDERSTAND, error.to_string()))),
-                    };
+                let encoded = match filmroom_dataset::encode(
+                    &attributes,
+                    &context.transfer_syntax,
+                    &self.identifier.character_set,
+                ) {
+                    Ok(encoded) => encoded,
+                    Err(error) => return Ok(Err((Status::CANNOT_UNDERSTAND, error.to_string()))),
+                };
                 association.queue(context.id, &pending, Some(&encoded));
                 if association.is_queue_long() {
                     association.flush().await?;

@@ -8,7 +8,7 @@ use super::{
     session::{self, Session, Stored},
     status::Status,
 };
-use crate::ingest::{Announced, IngestError, Outcome, Receipt, Receiving};
+use filmroom_ingest::{Announced, IngestError, Outcome, Receipt, Receiving};
 
 /// Serves one C-STORE. Returns when its data set has come; the answer follows when the instance is durable, at once unless
 /// the peer negotiated that it need not wait (PS3.7 §D.3.3.3).

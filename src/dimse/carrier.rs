@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use filmroom_storage::model::SopInstanceUid;
 
 use super::{config::DimseConfig, instance_availability, scu, status::Status};
-use crate::{
-    forwarding::{Carrier, Job, Passed},
-    peers::{AeTitle, Peer},
-    retrieve::{Retrieve, Selection},
-};
+use filmroom_forwarding::{Carrier, Job, Passed};
+use filmroom_peers::{AeTitle, Peer};
+use filmroom_retrieve::{Retrieve, Selection};
 
 /// Forwards by C-STORE, tells by N-CREATE.
 pub(super) struct DimseCarrier {

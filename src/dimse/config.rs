@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-pub use crate::peers::{AeTitle, AeTitleError, Peer};
-use crate::{
-    access::{Access, Anyone},
-    peers::Peers,
-};
+use filmroom_access::{Access, Anyone};
+use filmroom_peers::Peers;
+pub use filmroom_peers::{AeTitle, AeTitleError, Peer};
 
 use super::tls::TlsClient;
 

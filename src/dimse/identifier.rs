@@ -11,12 +11,10 @@ use super::{
     session,
     status::Status,
 };
-use crate::{
-    dataset::{self, CharacterSet},
-    peers::Peer,
-    query::{Key, Level},
-    retrieve::Selection,
-};
+use filmroom_dataset::CharacterSet;
+use filmroom_peers::Peer;
+use filmroom_query::{Key, Level};
+use filmroom_retrieve::Selection;
 
 /// Query/Retrieve Level.
 pub(super) const QUERY_RETRIEVE_LEVEL: Tag = 0x0008_0052;
@@ -60,19 +58,21 @@ pub(super) async fn read(
             format!("the identifier is longer than {longest} bytes"),
         )));
     };
-    Ok(match dataset::parse(&bytes, &context.transfer_syntax, longest) {
-        Ok(attributes) => {
-            let of_peer = || association.negotiated().peer.as_ref().map(Peer::character_set);
-            let character_set = character_set(&bytes, &context.transfer_syntax)
-                .or_else(of_peer)
-                .unwrap_or(CharacterSet::Utf8);
-            Ok(Identifier {
-                attributes,
-                character_set,
-            })
-        }
-        Err(error) => Err((Status::from(&error), error.to_string())),
-    })
+    Ok(
+        match filmroom_dataset::parse(&bytes, &context.transfer_syntax, longest) {
+            Ok(attributes) => {
+                let of_peer = || association.negotiated().peer.as_ref().map(Peer::character_set);
+                let character_set = character_set(&bytes, &context.transfer_syntax)
+                    .or_else(of_peer)
+                    .unwrap_or(CharacterSet::Utf8);
+                Ok(Identifier {
+                    attributes,
+                    character_set,
+                })
+            }
+            Err(error) => Err((Status::from(&error), error.to_string())),
+        },
+    )
 }
 
 /// The requestor's own character set, so that it can read the answers; `None` when it names none.

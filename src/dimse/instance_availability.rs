@@ -17,12 +17,10 @@ use super::{
     scu::{self, ScuError},
     status::Status,
 };
-use crate::{
-    dataset::{self, Builder, CharacterSet},
-    forwarding::Job,
-    peers::Peer,
-    retrieve::{Retrieve, Selection},
-};
+use filmroom_dataset::{Builder, CharacterSet};
+use filmroom_forwarding::Job;
+use filmroom_peers::Peer;
+use filmroom_retrieve::{Retrieve, Selection};
 
 const REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE: u32 = 0x0008_1111;
 const REFERENCED_SERIES_SEQUENCE: u32 = 0x0008_1115;
@@ -63,7 +61,7 @@ pub(super) async fn tell(
             sop_instance_uid: new_uid(),
             ..CommandSet::default()
         };
-        let encoded = dataset::encode(&notification, &context.transfer_syntax, &CharacterSet::Utf8)?;
+        let encoded = filmroom_dataset::encode(&notification, &context.transfer_syntax, &CharacterSet::Utf8)?;
         association.send(context.id, &command, Some(&encoded)).await?;
         let (response, _) = scu::response(&mut association, Operation::Create, message_id, 0).await?;
         match response.status.map(Status) {

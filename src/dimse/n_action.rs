@@ -8,7 +8,7 @@ use super::{
     session::{self, Session},
     status::Status,
 };
-use crate::{commitment::Reference, dataset};
+use filmroom_commitment::Reference;
 
 /// Storage Commitment Push Model SOP Instance (PS3.4 §J.3.5).
 pub(super) const PUSH_MODEL_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
@@ -48,7 +48,7 @@ pub(super) async fn serve(
         let comment = "the action information is missing or too long";
         return session::answer(association, context, &request, Status::INVALID_ARGUMENT, comment).await;
     };
-    let parsed = dataset::parse(&data_set, &context.transfer_syntax, longest)
+    let parsed = filmroom_dataset::parse(&data_set, &context.transfer_syntax, longest)
         .map_err(|error| (Status::INVALID_ARGUMENT, error.to_string()));
     let asked = match parsed.and_then(|information| Asked::read(&information)) {
         Ok(asked) => asked,

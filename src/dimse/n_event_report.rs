@@ -16,11 +16,9 @@ use super::{
     n_action::{REFERENCED_SOP_CLASS_UID, REFERENCED_SOP_INSTANCE_UID, REFERENCED_SOP_SEQUENCE, TRANSACTION_UID},
     status::Status,
 };
-use crate::{
-    commitment::{NotSafe, Reference, Report, Reporter},
-    dataset::Builder,
-    peers::Quirk,
-};
+use filmroom_commitment::{NotSafe, Reference, Report, Reporter};
+use filmroom_dataset::Builder;
+use filmroom_peers::Quirk;
 
 pub(super) use lines::{Line, Lines, Order};
 pub(super) use send::encode;

@@ -1,8 +1,10 @@
 //! The one table of DIMSE statuses (PS3.7 §C, PS3.4 §B.2.3, §C.4, §J.3).
 
-use crate::{
-    commitment::NotSafe, dataset::DataSetError, ingest::IngestError, query::QueryError, retrieve::RetrieveError,
-};
+use filmroom_commitment::NotSafe;
+use filmroom_dataset::DataSetError;
+use filmroom_ingest::IngestError;
+use filmroom_query::QueryError;
+use filmroom_retrieve::RetrieveError;
 
 /// A status code (0000,0900).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

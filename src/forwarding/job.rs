@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Rule, Task};
-use crate::{ingest::Arrived, peers::AeTitle};
+use filmroom_ingest::Arrived;
+use filmroom_peers::AeTitle;
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ingest::Arrived, peers::AeTitle};
+use filmroom_ingest::Arrived;
+use filmroom_peers::AeTitle;
 
 /// What is done for a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

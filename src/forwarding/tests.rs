@@ -9,10 +9,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{
-    dataset::DataSetDescriber,
-    ingest::{Announced, Ingest},
-};
+use filmroom_dataset::DataSetDescriber;
+use filmroom_ingest::{Announced, Ingest};
 
 /// Takes instances, but fails first as often as it is told to.
 #[derive(Default)]

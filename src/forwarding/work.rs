@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Carrier, Forwarding, Job, State, Task};
-use crate::{peers::AeTitle, retrieve::Selection};
+use filmroom_peers::AeTitle;
+use filmroom_retrieve::Selection;
 
 /// Instances of one attempt; what was done is on disk after each.
 const BATCH: usize = 500;

@@ -10,7 +10,7 @@ use filmroom_storage::{
 };
 
 use super::{IngestError, Outcome};
-use crate::dataset::{self, BulkPair, same_header};
+use filmroom_dataset::{BulkPair, same_header};
 
 /// Bytes compared at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -68,7 +68,7 @@ async fn same_bulk(
     incoming_syntax: &TransferSyntaxUid,
     pairs: &[BulkPair],
 ) -> Result<bool, IngestError> {
-    let one = if dataset::is_deflated(&stored.transfer_syntax_uid) {
+    let one = if filmroom_dataset::is_deflated(&stored.transfer_syntax_uid) {
         if stored.data_set_length() > INFLATED_MAX_BYTES as u64 {
             return Ok(false);
         }
@@ -77,7 +77,7 @@ async fn same_bulk(
     } else {
         Side::Stored(store, stored)
     };
-    let other = if dataset::is_deflated(incoming_syntax) {
+    let other = if filmroom_dataset::is_deflated(incoming_syntax) {
         Side::Inflated(inflated(Arc::new(SealedDataSet(incoming.clone()))).await?)
     } else {
         Side::Incoming(incoming.clone())
@@ -172,10 +172,11 @@ impl ReadAt for SealedDataSet {
 }
 
 async fn inflated(source: Arc<dyn ReadAt>) -> Result<Option<Bytes>, IngestError> {
-    let inflated = tokio::task::spawn_blocking(move || dataset::inflate(source.as_ref(), INFLATED_MAX_BYTES)).await;
+    let inflated =
+        tokio::task::spawn_blocking(move || filmroom_dataset::inflate(source.as_ref(), INFLATED_MAX_BYTES)).await;
     match inflated.map_err(|error| IngestError::Failed(error.to_string()))? {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(dataset::DataSetError::Limit(_)) => Ok(None),
+        Err(filmroom_dataset::DataSetError::Limit(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,7 @@ use filmroom_storage::{
 };
 
 use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Watcher, collision};
-use crate::dataset::{self, DataSetError, Identity, identify, write_file_head};
+use filmroom_dataset::{DataSetError, Identity, identify, write_file_head};
 
 /// So much of a data set is held back at most until SOP Class and SOP Instance UID were met, which the file meta information
 /// before it needs. They stand among the first elements.
@@ -203,12 +203,12 @@ fn plain(uid: Option<&str>) -> String {
 async fn describe(sealed: Sealed, announced: &Announced) -> Result<(Sealed, Description), IngestError> {
     let syntax = announced.transfer_syntax_uid.clone();
     let long = sealed.data_set().len() > DESCRIBE_HERE_MAX_BYTES;
-    if !sealed.is_staged() && !long && !dataset::is_deflated(&syntax) {
-        let description = dataset::describe(sealed.data_set(), &syntax)?;
+    if !sealed.is_staged() && !long && !filmroom_dataset::is_deflated(&syntax) {
+        let description = filmroom_dataset::describe(sealed.data_set(), &syntax)?;
         return Ok((sealed, description));
     }
     tokio::task::spawn_blocking(move || {
-        let description = dataset::describe(sealed.data_set(), &syntax)?;
+        let description = filmroom_dataset::describe(sealed.data_set(), &syntax)?;
         Ok((sealed, description))
     })
     .await

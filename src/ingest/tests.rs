@@ -7,7 +7,7 @@ use filmroom_storage::{
 };
 
 use super::{Announced, Ingest, IngestError, Outcome, Receipt};
-use crate::dataset::{Builder, CharacterSet, DataSetDescriber, encode};
+use filmroom_dataset::{Builder, CharacterSet, DataSetDescriber, encode};
 
 const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const IMPLICIT: &str = "1.2.840.10008.1.2";

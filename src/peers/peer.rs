@@ -6,7 +6,7 @@ use filmroom_storage::model::TransferSyntaxUid;
 use serde::{Deserialize, Serialize};
 
 use super::{AeTitle, CertificateName};
-use crate::dataset::CharacterSet;
+use filmroom_dataset::CharacterSet;
 
 /// Most transfer syntaxes of one peer: there are fewer in PS3.6.
 const TRANSFER_SYNTAXES_MAX: usize = 64;

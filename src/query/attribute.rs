@@ -2,16 +2,14 @@
 
 use filmroom_storage::model::Tag;
 
-use crate::dataset;
-
 /// The VR of an attribute; `UN` for private and unknown ones.
 pub(super) fn vr_of(tag: Tag) -> [u8; 2] {
-    dataset::attribute_by_name(&format!("{tag:08X}")).map_or(*b"UN", |(_, vr)| vr)
+    filmroom_dataset::attribute_by_name(&format!("{tag:08X}")).map_or(*b"UN", |(_, vr)| vr)
 }
 
 /// The keyword of an attribute, else `(gggg,eeee)`.
 pub(super) fn keyword_of(tag: Tag) -> String {
-    dataset::keyword(tag).map_or_else(|| format!("({:04X},{:04X})", tag >> 16, tag & 0xFFFF), str::to_owned)
+    filmroom_dataset::keyword(tag).map_or_else(|| format!("({:04X},{:04X})", tag >> 16, tag & 0xFFFF), str::to_owned)
 }
 
 /// The names along a path: `RequestAttributesSequence.ScheduledProcedureStepID`.

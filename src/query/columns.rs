@@ -7,7 +7,7 @@ use filmroom_storage::model::{
     Attributes, Element, Elements, InstanceRecord, SeriesRecord, StudyRecord, Tag, has_long_length,
 };
 
-use crate::dataset::vr;
+use filmroom_dataset::vr;
 
 use super::{
     Include, Level, Query, attribute,

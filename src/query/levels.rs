@@ -2,7 +2,7 @@
 
 use filmroom_storage::model::Tag;
 
-use crate::dataset::levels::{Level as RecordLevel, levels as record_levels};
+use filmroom_dataset::levels::{Level as RecordLevel, levels as record_levels};
 
 use super::Level;
 

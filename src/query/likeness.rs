@@ -1,7 +1,7 @@
 //! Names by likeness (fuzzy semantic matching, PS3.4 §C.2.2.2.1.2): words in any order, their beginnings, diacritics,
 //! hyphens, spellings that differ in a letter or two, and each component group on its own.
 
-use crate::dataset::fold;
+use filmroom_dataset::fold;
 
 /// More words of a key are refused; a name of more words is looked at up to here.
 const WORDS_MAX: usize = 16;

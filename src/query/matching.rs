@@ -2,7 +2,7 @@
 
 use filmroom_storage::model::{Element, Tag};
 
-use crate::dataset::fold;
+use filmroom_dataset::fold;
 
 use super::{
     QueryError, attribute,

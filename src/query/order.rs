@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use filmroom_storage::model::{Attributes, Tag};
 
-use crate::dataset::fold;
+use filmroom_dataset::fold;
 
 use super::{Answer, Answers, Direction, Include, Level, OrderBy, Query, QueryError, QueryRoom};
 

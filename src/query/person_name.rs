@@ -1,6 +1,6 @@
 //! Person names (PS3.5 §6.2.1): component groups, trailing `^`, letter case and diacritics do not matter.
 
-use crate::dataset::fold;
+use filmroom_dataset::fold;
 
 use super::wildcard::{Pattern, has_wildcard};
 

@@ -2,7 +2,7 @@
 
 use filmroom_storage::model::{Element, Elements, Tag};
 
-use crate::dataset::items;
+use filmroom_dataset::items;
 
 use super::{
     QueryError, attribute,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use filmroom_storage::model::InstanceRecord;
 
 use super::{
-    Media, Parameters, Render, RenderError, Rendered, elements::DataSet, encode, identity, number_of_frames,
-    picture::Picture, pixel_description::PixelDescription, rendered::working_bytes, view,
+    Media, Parameters, Render, RenderError, Rendered, encode, identity, number_of_frames, picture::Picture,
+    rendered::working_bytes, view,
 };
+use filmroom_pixels::{elements::DataSet, pixel_description::PixelDescription};
 
 impl Render {
     /// Frames of an instance, from 0, or all of them, as one animated GIF; long runs are thinned out evenly.

@@ -1,7 +1,7 @@
 //! Text over the picture, on request (PS3.18 §8.3.5.1.1): who and how.
 
-use super::elements::Elements;
 use super::picture::Picture;
+use filmroom_pixels::elements::Elements;
 
 /// What is written over the picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

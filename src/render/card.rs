@@ -1,7 +1,7 @@
 //! Pictures of what is no image: reports as text, waveforms as traces, everything else as a sheet that says what it is.
 
-use super::elements::{DataSet, Elements};
 use super::picture::Picture;
+use filmroom_pixels::elements::{DataSet, Elements};
 
 const PAPER: [u8; 3] = [250, 249, 245];
 const INK: [u8; 3] = [38, 42, 48];

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use filmroom_storage::model::InstanceRecord;
 
-use super::{Render, RenderError, card, elements::Elements};
+use super::{Render, RenderError, card};
+use filmroom_pixels::elements::Elements;
 
 /// Lines of a report that are shown.
 const LINES_MAX: usize = 10_000;

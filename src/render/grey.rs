@@ -1,8 +1,8 @@
 //! The grayscale pipeline (PS3.4 §N.2.1): modality → values of interest → presentation, as one table where samples have at
 //! most 16 bits.
 
-use super::decode::{Frame, Samples, mask};
 use super::lut::Lut;
+use filmroom_pixels::decode::{Frame, Samples, mask};
 
 /// Modality transformation (PS3.3 C.11.1).
 #[derive(Debug, Clone, PartialEq)]
@@ -302,7 +302,7 @@ fn integer_range(cells: impl Iterator<Item = u16>, frame: &Frame) -> Option<(f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::pixel_description::Photometric;
+    use filmroom_pixels::pixel_description::Photometric;
 
     #[track_caller]
     fn check(window: Window, values: &[f64], expected: &[f64]) {

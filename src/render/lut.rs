@@ -1,6 +1,6 @@
 //! Look-up tables as objects carry them (PS3.3 C.11.1.1, C.11.2.1.1, C.7.6.3.1.5, C.7.9.2).
 
-use super::elements::Elements;
+use filmroom_pixels::elements::Elements;
 
 /// A table from stored or modality values to output values.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,8 @@
 //! Overlay planes (PS3.3 C.9.2): white over the picture where a bit is set.
 
-use super::decode::{Frame, Samples};
-use super::elements::Elements;
 use super::picture::Picture;
+use filmroom_pixels::decode::{Frame, Samples};
+use filmroom_pixels::elements::Elements;
 
 /// Draws every overlay plane of the frame.
 pub fn draw(picture: &mut Picture, elements: &Elements<'_>, frame: &Frame, frame_index: u32) {

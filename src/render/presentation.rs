@@ -1,10 +1,10 @@
 //! What the object says of how it wants to be shown: modality, values of interest, polarity, padding, aspect, for one
 //! frame (PS3.3 C.11.1, C.11.2, C.7.6.16.2).
 
-use super::elements::Elements;
 use super::grey::{Function, Modality, Pipeline, Polarity, Voi, Window};
 use super::lut::Lut;
-use super::pixel_description::{Photometric, PixelDescription, Representation};
+use filmroom_pixels::elements::Elements;
+use filmroom_pixels::pixel_description::{Photometric, PixelDescription, Representation};
 
 /// The item of a functional group for a frame: its own, else the shared one.
 #[must_use]

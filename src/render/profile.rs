@@ -3,9 +3,9 @@
 use moxcms::{ColorProfile, Layout, TransformOptions};
 
 use super::RenderError;
-use super::elements::Elements;
 use super::picture::{Channels, Picture};
 use super::view::IccProfile;
+use filmroom_pixels::elements::Elements;
 
 /// What is to become of the colours.
 pub struct Wanted {

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use filmroom_storage::model::{BulkValue, InstanceRecord};
 
 use super::{
-    Inner, Media, Parameters, Render, RenderError, Rendered, card,
+    Inner, Media, Parameters, Render, RenderError, Rendered, card, encode, identity,
+    picture::{Picture, Viewport},
+    view::{self, Overlays},
+};
+use filmroom_pixels::{
     decode::{self, Coding, Frame, Reduction, jpeg},
     elements::DataSet,
-    encode, identity,
-    picture::{Picture, Viewport},
     pixel_description::{Photometric, PixelDescription},
-    view::{self, Overlays},
 };
 
 /// Quality of JPEG where none is asked for: artefacts are below what a display of 8 bits shows.
@@ -294,8 +295,8 @@ impl RenderError {
             Self::Decode(error) => Self::Decode(error.clone()),
             Self::Encode(reason) => Self::Encode(reason.clone()),
             Self::Busy => Self::Busy,
-            Self::Retrieve(crate::retrieve::RetrieveError::NotFound(what)) => {
-                Self::Retrieve(crate::retrieve::RetrieveError::NotFound(what.clone()))
+            Self::Retrieve(filmroom_retrieve::RetrieveError::NotFound(what)) => {
+                Self::Retrieve(filmroom_retrieve::RetrieveError::NotFound(what.clone()))
             }
             Self::Retrieve(error) => Self::Failed(error.to_string()),
             Self::Failed(reason) => Self::Failed(reason.clone()),

@@ -6,7 +6,7 @@ use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid,
 use futures_util::StreamExt as _;
 
 use super::{Render, RenderError};
-use crate::retrieve::{RetrieveError, Selection};
+use filmroom_retrieve::{RetrieveError, Selection};
 
 /// More instances of a series are not looked at.
 const LOOKED_AT_MAX: usize = 20_000;

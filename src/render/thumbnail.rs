@@ -5,15 +5,12 @@ use std::sync::Arc;
 use filmroom_storage::model::InstanceRecord;
 
 use super::{
-    Media, Parameters, Render, RenderError, Rendered, card,
-    decode::Coding,
-    elements::DataSet,
-    identity,
+    Media, Parameters, Render, RenderError, Rendered, card, identity,
     picture::{Enlarge, Viewport},
-    pixel_description::PixelDescription,
     rendered::{finish, working_bytes},
     view::{self, Overlays},
 };
+use filmroom_pixels::{decode::Coding, elements::DataSet, pixel_description::PixelDescription};
 
 /// Side of a thumbnail where none is asked for.
 const THUMBNAIL_SIDE: u32 = 256;

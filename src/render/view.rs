@@ -1,13 +1,14 @@
 //! One decoded frame → one picture.
 
 use super::annotate::{Annotation, annotate};
-use super::decode::{Frame, Samples};
-use super::elements::DataSet;
 use super::grey::{Pipeline, Window};
 use super::lut::Palette;
 use super::picture::{Channels, Enlarge, Picture, Viewport};
-use super::pixel_description::{Photometric, PixelDescription};
-use super::{RenderError, colour, overlay, presentation};
+use super::{RenderError, overlay, presentation};
+use filmroom_pixels::colour;
+use filmroom_pixels::decode::{Frame, Samples};
+use filmroom_pixels::elements::DataSet;
+use filmroom_pixels::pixel_description::{Photometric, PixelDescription};
 
 /// How a picture is wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]

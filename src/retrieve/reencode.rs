@@ -15,10 +15,8 @@ use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{Outgoing, Retrieve, RetrieveError};
-use crate::{
-    dataset::{DataSetError, Piece, PixelDataIs, Reencoder},
-    render::transcode::{Changed, Form, Transcoder},
-};
+use filmroom_dataset::{DataSetError, Piece, PixelDataIs, Reencoder};
+use filmroom_pixels::transcode::{Changed, Form, Transcoder};
 
 /// Pieces waiting for a slow reader.
 const PIECES_AHEAD: usize = 3;

@@ -11,7 +11,7 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use super::{Retrieve, RetrieveError};
-use crate::render::{
+use filmroom_pixels::{
     decode::DecodeError,
     transcode::{Form, TranscodeError, Transcoder},
 };

@@ -10,8 +10,6 @@ use std::{
 use bytes::Bytes;
 use filmroom_storage::model::Elements;
 
-use crate::dataset;
-
 /// Media Storage Directory Storage (PS3.6 table A-1).
 pub const MEDIA_DIRECTORY_CLASS: &str = "1.2.840.10008.1.3.10";
 /// A directory is at most this long, in bytes: one of a full Blu-ray has some ten million.
@@ -71,16 +69,17 @@ pub fn references(path: &Path) -> Result<References, String> {
 
 /// The file IDs of all records that have one.
 fn file_ids(bytes: Vec<u8>) -> Result<Vec<Vec<String>>, String> {
-    let head = dataset::read_file_head(&bytes).map_err(|error| error.to_string())?;
+    let head = filmroom_dataset::read_file_head(&bytes).map_err(|error| error.to_string())?;
     let head = head.ok_or("the media directory ends within its head")?;
     let data_set = Bytes::from(bytes).split_off(head.data_set_offset);
     let length = data_set.len();
-    let directory = dataset::parse(&data_set, &head.transfer_syntax_uid, length).map_err(|error| error.to_string())?;
+    let directory =
+        filmroom_dataset::parse(&data_set, &head.transfer_syntax_uid, length).map_err(|error| error.to_string())?;
     let records = directory
         .get(DIRECTORY_RECORDS)
         .ok_or("the media directory has no records")?;
     let mut ids = Vec::new();
-    for item in dataset::items(records.value) {
+    for item in filmroom_dataset::items(records.value) {
         let id = Elements::new(item).find(|element| element.tag == REFERENCED_FILE_ID);
         if let Some(id) = id.map(|element| element.text()).filter(|text| !text.is_empty()) {
             ids.push(id.split('\\').map(|component| component.trim().to_owned()).collect());

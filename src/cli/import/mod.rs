@@ -43,10 +43,8 @@ use super::{
     settings_flags::SettingsFlags,
     standard_output,
 };
-use crate::{
-    config::{Config, LogFilter, Size, Source, Value},
-    ingest::Ingest,
-};
+use crate::config::{Config, LogFilter, Size, Source, Value};
+use filmroom_ingest::Ingest;
 
 /// Items found and not yet taken: a bound on memory.
 const ITEMS_WAITING_MAX: usize = 512;

@@ -13,7 +13,6 @@ use super::{
     take::{Destination, Instance, NotTaken},
     tally::{Outcome, Refusal},
 };
-use crate::dataset;
 
 /// Bytes sent in one chunk.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -120,7 +119,7 @@ impl Stow {
              Content-Type: multipart/related; type=\"application/dicom\"; boundary={boundary}\r\n\r\n",
             self.base_path, self.authority
         );
-        let file_head = dataset::write_file_head(
+        let file_head = filmroom_dataset::write_file_head(
             &instance.head.media_storage_sop_class_uid,
             &instance.head.media_storage_sop_instance_uid,
             instance.head.transfer_syntax_uid.as_str(),

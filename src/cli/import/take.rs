@@ -18,10 +18,8 @@ use super::{
     walk::{Item, unreadable},
     zip,
 };
-use crate::{
-    dataset::{self, FileHead},
-    ingest::{Announced, Ingest, IngestError},
-};
+use filmroom_dataset::FileHead;
+use filmroom_ingest::{Announced, Ingest, IngestError};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -261,7 +259,7 @@ fn read_head(read: &mut dyn Read, buffer: &mut Vec<u8>) -> Result<Option<FileHea
         let wanted = CHUNK_BYTES as u64;
         let count = read.take(wanted).read_to_end(buffer).map_err(HeadError::Read)?;
         let ended = (count as u64) < wanted;
-        match dataset::read_file_head(buffer) {
+        match filmroom_dataset::read_file_head(buffer) {
             Ok(Some(head)) => return Ok(Some(head)),
             Ok(None) if ended || buffer.len() >= HEAD_BYTES_MAX => return Ok(None),
             Ok(None) => {}
@@ -323,9 +321,9 @@ impl Destination for Rooms {
         }
         let receipt = self.runtime.block_on(receiving.finish()).map_err(not_taken)?;
         Ok(match receipt.outcome() {
-            crate::ingest::Outcome::Stored => Outcome::Stored,
-            crate::ingest::Outcome::AlreadyStored => Outcome::AlreadyStored,
-            crate::ingest::Outcome::Quarantined(why) => Outcome::Quarantined(why.clone()),
+            filmroom_ingest::Outcome::Stored => Outcome::Stored,
+            filmroom_ingest::Outcome::AlreadyStored => Outcome::AlreadyStored,
+            filmroom_ingest::Outcome::Quarantined(why) => Outcome::Quarantined(why.clone()),
         })
     }
 }

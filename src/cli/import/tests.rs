@@ -14,7 +14,6 @@ use super::{
     tally::{Counts, Outcome, Refusal, Skipped},
     *,
 };
-use crate::dataset;
 
 const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
 const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
@@ -51,8 +50,8 @@ impl Destination for Shelf {
 
 fn instance(number: u32, text: &str) -> Vec<u8> {
     let uid = format!("1.2.3.{number}");
-    let mut bytes = dataset::write_file_head(SECONDARY_CAPTURE, &uid, EXPLICIT_LITTLE, "TEST").to_vec();
-    let mut data_set = dataset::Builder::new();
+    let mut bytes = filmroom_dataset::write_file_head(SECONDARY_CAPTURE, &uid, EXPLICIT_LITTLE, "TEST").to_vec();
+    let mut data_set = filmroom_dataset::Builder::new();
     data_set
         .text(0x0008_0016, SECONDARY_CAPTURE)
         .text(0x0008_0018, &uid)
@@ -284,15 +283,15 @@ fn media_directory(ids: &[&str]) -> Vec<u8> {
     let items: Vec<_> = ids
         .iter()
         .map(|id| {
-            let mut record = dataset::Builder::new();
+            let mut record = filmroom_dataset::Builder::new();
             record.text(0x0004_1430, "IMAGE").text(0x0004_1500, id);
             record.build()
         })
         .collect();
-    let mut directory = dataset::Builder::new();
+    let mut directory = filmroom_dataset::Builder::new();
     directory.text(0x0004_1130, "MEDIUM").sequence(0x0004_1220, &items);
     let mut bytes =
-        dataset::write_file_head(dicomdir::MEDIA_DIRECTORY_CLASS, "1.2.3", EXPLICIT_LITTLE, "TEST").to_vec();
+        filmroom_dataset::write_file_head(dicomdir::MEDIA_DIRECTORY_CLASS, "1.2.3", EXPLICIT_LITTLE, "TEST").to_vec();
     bytes.extend_from_slice(directory.build().as_bytes());
     bytes
 }

@@ -5,15 +5,13 @@ use std::time::Instant;
 use clap::Args;
 
 use super::{PeerArgument, failed};
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        logging, runtime,
-        settings_flags::SettingsFlags,
-        standard_output,
-    },
-    dimse::{self, scu},
+use crate::cli::{
+    failure::{Failure, Status},
+    logging, runtime,
+    settings_flags::SettingsFlags,
+    standard_output,
 };
+use filmroom_dimse::scu;
 
 /// Arguments of `echo`.
 #[derive(Debug, Args)]
@@ -35,7 +33,7 @@ impl Echo {
         let status = runtime::build(&config.run)?
             .block_on(scu::echo(&peer, dimse))
             .map_err(|error| failed(&peer, &error))?;
-        if status != dimse::Status::SUCCESS {
+        if status != filmroom_dimse::Status::SUCCESS {
             let sentence = format!("{} answered the echo with status {status}", peer.ae_title);
             return Err(Failure::new(Status::Unavailable, sentence, "the peer's log says why"));
         }

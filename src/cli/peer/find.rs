@@ -6,17 +6,14 @@ use clap::Args;
 use filmroom_storage::model::Attributes;
 
 use super::{Identifier, Level, PeerArgument, failed, refused};
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        import::printable,
-        logging, runtime,
-        settings_flags::SettingsFlags,
-        standard_output,
-    },
-    dataset,
-    dimse::{self, scu},
+use crate::cli::{
+    failure::{Failure, Status},
+    import::printable,
+    logging, runtime,
+    settings_flags::SettingsFlags,
+    standard_output,
 };
+use filmroom_dimse::scu;
 
 /// Arguments of `find`.
 #[derive(Debug, Args)]
@@ -86,7 +83,7 @@ impl Find {
             eprintln!("{count} answers");
         }
         let enough = self.limit.is_some_and(|limit| count >= limit);
-        if ended.status == dimse::Status::SUCCESS || enough {
+        if ended.status == filmroom_dimse::Status::SUCCESS || enough {
             Ok(Status::Done)
         } else {
             Err(refused(&peer, &ended))
@@ -96,7 +93,7 @@ impl Find {
 
 fn json(answer: &Attributes) -> String {
     let mut line = Vec::new();
-    dataset::write_json_attributes(&mut line, answer);
+    filmroom_dataset::write_json_attributes(&mut line, answer);
     line.push(b'\n');
     String::from_utf8_lossy(&line).into_owned()
 }
@@ -108,7 +105,7 @@ fn text(number: u64, answer: &Attributes) -> String {
         .filter(|element| !element.value.is_empty() && element.vr != *b"SQ")
     {
         let tag = format!("{:08X}", element.tag);
-        let name = dataset::keyword(element.tag).unwrap_or(&tag);
+        let name = filmroom_dataset::keyword(element.tag).unwrap_or(&tag);
         let _ = writeln!(text, "  {name:<36} {}", printable(element.text()));
     }
     text

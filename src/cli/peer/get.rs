@@ -3,15 +3,13 @@
 use clap::Args;
 
 use super::{Identifier, PeerArgument, failed, move_to::report};
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        logging, runtime, server,
-        settings_flags::SettingsFlags,
-    },
-    dimse::scu,
-    ingest::Ingest,
+use crate::cli::{
+    failure::{Failure, Status},
+    logging, runtime, server,
+    settings_flags::SettingsFlags,
 };
+use filmroom_dimse::scu;
+use filmroom_ingest::Ingest;
 
 /// Arguments of `get`.
 #[derive(Debug, Args)]

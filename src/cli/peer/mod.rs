@@ -13,12 +13,10 @@ use filmroom_storage::model::Attributes;
 
 pub use self::{echo::Echo, find::Find, get::Get, move_to::MoveTo, send::Send};
 use super::failure::{Failure, Status};
-use crate::{
-    config::{Config, Value},
-    dataset::{self, Builder},
-    dimse::{DimseConfig, Peer, QueryModel, scu, tls::TlsClient},
-    peers::{CertificateName, Peers, Transport},
-};
+use crate::config::{Config, Value};
+use filmroom_dataset::Builder;
+use filmroom_dimse::{DimseConfig, Peer, QueryModel, scu, tls::TlsClient};
+use filmroom_peers::{CertificateName, Peers, Transport};
 
 /// (0008,0052).
 const QUERY_RETRIEVE_LEVEL: u32 = 0x0008_0052;
@@ -187,7 +185,7 @@ impl Identifier {
         identifier.text(QUERY_RETRIEVE_LEVEL, level);
         for key in &self.keys {
             let (name, value) = key.split_once('=').unwrap_or((key, ""));
-            let Some((tag, _)) = dataset::attribute_by_name(name) else {
+            let Some((tag, _)) = filmroom_dataset::attribute_by_name(name) else {
                 return Err(Failure::new(
                     Status::Usage,
                     format!("{name} is no attribute"),

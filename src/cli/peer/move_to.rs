@@ -3,15 +3,13 @@
 use clap::Args;
 
 use super::{Identifier, PeerArgument, failed, refused};
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        logging, runtime,
-        settings_flags::SettingsFlags,
-        standard_output,
-    },
-    dimse::{self, scu},
+use crate::cli::{
+    failure::{Failure, Status},
+    logging, runtime,
+    settings_flags::SettingsFlags,
+    standard_output,
 };
+use filmroom_dimse::scu;
 
 /// Arguments of `move`.
 #[derive(Debug, Args)]
@@ -47,7 +45,7 @@ impl MoveTo {
 ///
 /// # Errors
 /// [`Failure`] when the peer ended with a failure.
-pub fn report(peer: &dimse::Peer, ended: &scu::Ended, done: &str) -> Result<Status, Failure> {
+pub fn report(peer: &filmroom_dimse::Peer, ended: &scu::Ended, done: &str) -> Result<Status, Failure> {
     if let Some(counts) = ended.counts {
         let text = format!(
             "{} {done}, {} with a warning, {} failed\n",
@@ -55,7 +53,7 @@ pub fn report(peer: &dimse::Peer, ended: &scu::Ended, done: &str) -> Result<Stat
         );
         standard_output(&text);
     }
-    if ended.status == dimse::Status::SUCCESS {
+    if ended.status == filmroom_dimse::Status::SUCCESS {
         Ok(Status::Done)
     } else if ended.status.is_warning() {
         Ok(Status::Partly)

@@ -4,16 +4,14 @@ use clap::Args;
 use filmroom_storage::model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 
 use super::{PeerArgument, failed};
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        logging, runtime, server,
-        settings_flags::SettingsFlags,
-        standard_output,
-    },
-    dimse::scu,
-    retrieve::{Retrieve, Selection},
+use crate::cli::{
+    failure::{Failure, Status},
+    logging, runtime, server,
+    settings_flags::SettingsFlags,
+    standard_output,
 };
+use filmroom_dimse::scu;
+use filmroom_retrieve::{Retrieve, Selection};
 
 /// Refused instances are named up to so many.
 const NAMED_MAX: usize = 20;

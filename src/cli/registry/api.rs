@@ -10,13 +10,11 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::{
-    cli::{
-        failure::{Failure, Status},
-        server::ADDRESS_FILE,
-    },
-    peers::{AeTitle, Peer},
+use crate::cli::{
+    failure::{Failure, Status},
+    server::ADDRESS_FILE,
 };
+use filmroom_peers::{AeTitle, Peer};
 
 /// Longest wait for the archive: it may have to wait for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -13,11 +13,9 @@ use super::{
     settings_flags::SettingsFlags,
     standard_output,
 };
-use crate::{
-    config::Config,
-    peers::{AeTitle, Expected, Peer, Peers, PeersError, Source},
-};
+use crate::config::Config;
 use api::Api;
+use filmroom_peers::{AeTitle, Expected, Peer, Peers, PeersError, Source};
 
 /// Arguments of `peer`.
 #[derive(Debug, Args)]

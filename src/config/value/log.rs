@@ -25,7 +25,7 @@ impl LogFilter {
 }
 
 impl Value for LogFilter {
-    const ALLOWED: &'static str = "error, warn, info, debug or trace, also for one part: warn,filmroom::dimse=debug";
+    const ALLOWED: &'static str = "error, warn, info, debug or trace, also for one part: warn,filmroom_dimse=debug";
     fn from_text(text: &str) -> Result<Self, String> {
         let is_directive = |part: &str| {
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();

@@ -8,11 +8,9 @@ use std::{
 use filmroom_storage::model::SopClassUid;
 
 use super::{Given, Value, quoted, words};
-use crate::{
-    access::Demand,
-    dimse::{AeTitle, Peer, tls::TlsVersions},
-    forwarding::Rule,
-};
+use filmroom_access::Demand;
+use filmroom_dimse::{AeTitle, Peer, tls::TlsVersions};
+use filmroom_forwarding::Rule;
 
 impl Value for SocketAddr {
     const ALLOWED: &'static str =

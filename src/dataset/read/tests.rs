@@ -2,7 +2,7 @@ use filmroom_storage::model::{Attributes, Header};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dataset::{Builder, DataSetError, write_json_attributes, write_xml};
+use crate::{Builder, DataSetError, write_json_attributes, write_xml};
 
 fn rich() -> Attributes {
     let code = Builder::new()

@@ -2,20 +2,20 @@
 
 /// One method on one path.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::dicomweb) struct Service {
+pub(crate) struct Service {
     /// `get`, `post` or `options`.
-    pub(in crate::dicomweb) method: &'static str,
+    pub(crate) method: &'static str,
     /// From the root of the service, parameters in braces.
-    pub(in crate::dicomweb) path: &'static str,
+    pub(crate) path: &'static str,
     /// One sentence.
-    pub(in crate::dicomweb) summary: &'static str,
+    pub(crate) summary: &'static str,
     /// What kind of resource it is.
-    pub(in crate::dicomweb) kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// What a service takes and gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dicomweb) enum Kind {
+pub(crate) enum Kind {
     /// Search (PS3.18 §10.6).
     Search,
     /// DICOM instances (PS3.18 §10.4).
@@ -38,7 +38,7 @@ pub(in crate::dicomweb) enum Kind {
 
 impl Kind {
     /// Media types of answers.
-    pub(in crate::dicomweb) fn gives(self) -> &'static [&'static str] {
+    pub(crate) fn gives(self) -> &'static [&'static str] {
         match self {
             Self::Search | Self::Store => &[
                 "application/dicom+json",
@@ -74,7 +74,7 @@ impl Kind {
     }
 
     /// Media types of requests.
-    pub(in crate::dicomweb) fn takes(self) -> &'static [&'static str] {
+    pub(crate) fn takes(self) -> &'static [&'static str] {
         match self {
             Self::Store => &[
                 "multipart/related; type=\"application/dicom\"",
@@ -87,7 +87,7 @@ impl Kind {
     }
 
     /// Query parameters and what each is.
-    pub(in crate::dicomweb) fn parameters(self) -> &'static [(&'static str, &'static str)] {
+    pub(crate) fn parameters(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Search => &[
                 (
@@ -143,7 +143,7 @@ const fn service(method: &'static str, path: &'static str, kind: Kind, summary: 
 }
 
 /// All of them.
-pub(in crate::dicomweb) const SERVICES: &[Service] = &[
+pub(crate) const SERVICES: &[Service] = &[
     service("get", "/", Kind::Capabilities, "What this service can do."),
     service("options", "/", Kind::Capabilities, "What this service can do."),
     service(

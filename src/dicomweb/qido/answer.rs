@@ -16,10 +16,8 @@ use super::super::{
     error,
     multipart::Boundary,
 };
-use crate::{
-    dataset::{keyword, write_json_attributes, write_xml},
-    query::Answers,
-};
+use filmroom_dataset::{keyword, write_json_attributes, write_xml};
+use filmroom_query::Answers;
 
 /// A page of answers, encoded.
 #[derive(Debug)]

@@ -3,10 +3,8 @@
 use filmroom_storage::model::Tag;
 
 use super::super::{DicomwebConfig, error, error::Problem, query_string::QueryString};
-use crate::{
-    dataset::attribute_by_name,
-    query::{Direction, Include, Key, Level, OrderBy, Query},
-};
+use filmroom_dataset::attribute_by_name;
+use filmroom_query::{Direction, Include, Key, Level, OrderBy, Query};
 
 /// Parameters that are not attributes.
 const CONTROL_PARAMETERS: [&str; 9] = [

@@ -10,14 +10,13 @@ use filmroom_storage::model::InstanceRecord;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::{
-    dicomweb::{
-        accept::{Offer, Packaging},
-        multipart::Boundary,
-        wado::{conditional::ETag, not_modified, stream_body, typed},
-    },
-    render::{Media, Rendered},
-    retrieve::RetrieveError,
+    accept::{Offer, Packaging},
+    multipart::Boundary,
+    wado::{conditional::ETag, not_modified, stream_body, typed},
 };
+use filmroom_render::Media;
+use filmroom_render::Rendered;
+use filmroom_retrieve::RetrieveError;
 
 /// Single pictures, best first.
 pub(super) const SINGLE: [Offer; 4] = [

@@ -5,14 +5,12 @@ use filmroom_storage::model::InstanceRecord;
 
 use super::answer;
 use crate::{
-    dicomweb::{
-        DicomwebState,
-        accept::{Accept, Offer},
-        error::Problem,
-        wado::typed,
-    },
-    render::document::{Document, ReportForm},
+    DicomwebState,
+    accept::{Accept, Offer},
+    error::Problem,
+    wado::typed,
 };
+use filmroom_render::document::{Document, ReportForm};
 
 /// Answers with the document.
 ///

@@ -1,15 +1,11 @@
 //! The query parameters of rendering (PS3.18 §8.3.5.1).
 
-use crate::{
-    dicomweb::{error::Problem, query_string::QueryString},
-    render::{
-        Parameters,
-        annotate::Annotation,
-        grey::{Function, Window},
-        picture::{Source, Viewport},
-        view::IccProfile,
-    },
-};
+use crate::{error::Problem, query_string::QueryString};
+use filmroom_render::Parameters;
+use filmroom_render::annotate::Annotation;
+use filmroom_render::grey::{Function, Window};
+use filmroom_render::picture::{Source, Viewport};
+use filmroom_render::view::IccProfile;
 
 /// Longest side of a viewport.
 const SIDE_MAX: f64 = 8192.0;

@@ -9,20 +9,23 @@ use super::{
     documents, parameters,
 };
 use crate::{
-    dicomweb::{
-        DicomwebState,
-        accept::{Accept, Packaging},
-        base_url::BaseUrl,
-        error::Problem,
-        query_string::QueryString,
-        wado::{
-            FrameList,
-            resource::{Resource, instance_url},
-        },
+    DicomwebState,
+    accept::{Accept, Packaging},
+    base_url::BaseUrl,
+    error::Problem,
+    query_string::QueryString,
+    wado::{
+        FrameList,
+        resource::{Resource, instance_url},
     },
-    render::{Media, Parameters, Render, RenderError, Rendered, number_of_frames},
-    retrieve::RetrieveError,
 };
+use filmroom_render::Media;
+use filmroom_render::Parameters;
+use filmroom_render::Render;
+use filmroom_render::RenderError;
+use filmroom_render::Rendered;
+use filmroom_render::number_of_frames;
+use filmroom_retrieve::RetrieveError;
 
 /// Frames rendered ahead of the one that is being sent.
 const FRAMES_AHEAD: usize = 2;
@@ -150,7 +153,7 @@ async fn one(
     record: InstanceRecord,
     number: Option<u32>,
     parameters: Parameters,
-    offer: crate::dicomweb::accept::Offer,
+    offer: crate::accept::Offer,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let tag = answer::tag(&record, offer, &format!("{number:?}{parameters:?}"));
@@ -171,7 +174,7 @@ async fn one(
         None => {
             let frame_index = state
                 .render
-                .representative_frame(&record, crate::render::Otherwise::First)
+                .representative_frame(&record, filmroom_render::Otherwise::First)
                 .await?;
             state.render.frame(&record, frame_index, &parameters, media).await?
         }

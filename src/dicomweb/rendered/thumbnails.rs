@@ -8,12 +8,9 @@ use super::{
     parameters, pictures,
 };
 use crate::{
-    dicomweb::{
-        DicomwebState, accept::Accept, error::Problem, query_string::QueryString, wado::FrameList,
-        wado::resource::Resource,
-    },
-    render::Otherwise,
+    DicomwebState, accept::Accept, error::Problem, query_string::QueryString, wado::FrameList, wado::resource::Resource,
 };
+use filmroom_render::Otherwise;
 
 /// A study or a series.
 pub(super) async fn of_many(

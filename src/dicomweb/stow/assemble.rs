@@ -11,12 +11,10 @@ use super::{
     spool::Spooled,
 };
 use crate::{
-    dataset::{Builder, BulkReference, Items, ReadDataSet, items},
-    dicomweb::{
-        multipart::ContentType,
-        wado::media::{self, EXPLICIT_VR_LITTLE_ENDIAN},
-    },
+    multipart::ContentType,
+    wado::media::{self, EXPLICIT_VR_LITTLE_ENDIAN},
 };
+use filmroom_dataset::{Builder, BulkReference, Items, ReadDataSet, items};
 
 const TRANSFER_SYNTAX_UID: u32 = 0x0002_0010;
 const SOP_CLASS_UID: u32 = 0x0008_0016;

@@ -4,11 +4,9 @@ use bytes::{Bytes, BytesMut};
 use filmroom_storage::model::{Origin, StudyInstanceUid};
 use futures_util::StreamExt;
 
-use crate::{
-    dataset::{DataSetError, FileHead, read_file_head},
-    dicomweb::multipart::{BodyError, BodyStream},
-    ingest::{Announced, Ingest, IngestError, Receiving},
-};
+use crate::multipart::{BodyError, BodyStream};
+use filmroom_dataset::{DataSetError, FileHead, read_file_head};
+use filmroom_ingest::{Announced, Ingest, IngestError, Receiving};
 
 /// File meta information is read up to this length; the longest known, with private information, has some kilobytes.
 const HEAD_MAX_BYTES: usize = 1 << 20;

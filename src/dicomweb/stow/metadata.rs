@@ -11,16 +11,14 @@ use super::{
     spool::{Spool, Spooled},
     taking::Taking,
 };
-use crate::{
-    dataset::{DataSetError, ReadDataSet, read_json, read_xml},
-    dicomweb::multipart::{MultipartError, PartHeaders},
-    ingest::{Announced, IngestError},
-};
+use crate::multipart::{MultipartError, PartHeaders};
+use filmroom_dataset::{DataSetError, ReadDataSet, read_json, read_xml};
+use filmroom_ingest::{Announced, IngestError};
 
 /// Documents of metadata that are read at the same time come to so many bytes at most: a document takes some four times
 /// its length while it is. Its turn lasts as long as the archive works on it, and never waits for a client.
 #[derive(Clone)]
-pub(in crate::dicomweb) struct Turns {
+pub(crate) struct Turns {
     permits: Arc<Semaphore>,
     total: u32,
 }
@@ -30,7 +28,7 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(20);
 const PERMIT_BYTES: u64 = 1024;
 
 impl Turns {
-    pub(in crate::dicomweb) fn new(total_bytes: u64) -> Self {
+    pub(crate) fn new(total_bytes: u64) -> Self {
         let total = u32::try_from(total_bytes / PERMIT_BYTES)
             .unwrap_or(u32::MAX >> 4)
             .max(1);

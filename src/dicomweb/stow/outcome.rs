@@ -8,14 +8,12 @@ use filmroom_storage::model::{Attributes, Header, StudyInstanceUid};
 
 use super::instance::Named;
 use crate::{
-    dataset::{self, Builder},
-    dicomweb::{
-        base_url::BaseUrl,
-        error::{KEPT_APART, Problem, failure_reason, store_status},
-        wado::resource::instance_url,
-    },
-    ingest::{IngestError, Outcome, Receipt},
+    base_url::BaseUrl,
+    error::{KEPT_APART, Problem, failure_reason, store_status},
+    wado::resource::instance_url,
 };
+use filmroom_dataset::Builder;
+use filmroom_ingest::{IngestError, Outcome, Receipt};
 
 const REFERENCED_SOP_CLASS_UID: u32 = 0x0008_1150;
 const REFERENCED_SOP_INSTANCE_UID: u32 = 0x0008_1155;
@@ -133,7 +131,7 @@ impl Outcomes {
         let mut body = Vec::new();
         let media_type = match form {
             ResponseForm::Json(media_type) => {
-                dataset::write_json_attributes(&mut body, &attributes);
+                filmroom_dataset::write_json_attributes(&mut body, &attributes);
                 media_type
             }
             ResponseForm::Xml(media_type) => {
@@ -141,7 +139,7 @@ impl Outcomes {
                     attributes,
                     bulk: Vec::new(),
                 };
-                dataset::write_xml(&mut body, &header, "");
+                filmroom_dataset::write_xml(&mut body, &header, "");
                 media_type
             }
         };

@@ -9,10 +9,8 @@ use super::{
     instance::{self, Named, Pieces, Received, Refused},
     outcome::Outcomes,
 };
-use crate::{
-    dataset::DataSetError,
-    ingest::{Ingest, IngestError, Receipt},
-};
+use filmroom_dataset::DataSetError;
+use filmroom_ingest::{Ingest, IngestError, Receipt};
 
 /// Instances of one request that are being made safe at the same time: enough for one sync to serve many.
 const FINISHING_MAX: usize = 16;

@@ -17,10 +17,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use super::{capabilities::SERVICES, *};
-use crate::{
-    dataset::{Builder, DataSetDescriber, attribute_by_name},
-    ingest::Announced,
-};
+use filmroom_dataset::{Builder, DataSetDescriber, attribute_by_name};
+use filmroom_ingest::Announced;
 
 mod changes;
 mod description;

@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::retrieve::RetrieveError;
+use filmroom_retrieve::RetrieveError;
 
 /// A body of pieces. When one cannot be read the connection is cut, so that the client does not take a part for the whole.
 pub fn stream_body(pieces: impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static) -> Body {

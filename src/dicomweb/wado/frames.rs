@@ -18,14 +18,12 @@ use super::{
     stream_body, typed,
 };
 use crate::{
-    dicomweb::{
-        DicomwebState,
-        accept::{Accept, Packaging},
-        error::Problem,
-        multipart::Boundary,
-    },
-    retrieve::{Retrieve, RetrieveError},
+    DicomwebState,
+    accept::{Accept, Packaging},
+    error::Problem,
+    multipart::Boundary,
 };
+use filmroom_retrieve::{Retrieve, RetrieveError};
 
 /// Frames read or decoded ahead of the one that is being sent.
 const FRAMES_AHEAD: usize = 2;

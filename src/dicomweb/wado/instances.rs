@@ -15,15 +15,12 @@ use futures_util::{
 
 use super::{Preference, conditional::ETag, resource::Resource, stream_body, typed, zip};
 use crate::{
-    dataset,
-    dicomweb::{
-        DicomwebState,
-        accept::{Accept, Offer},
-        error::Problem,
-        multipart::Boundary,
-    },
-    retrieve::{Outgoing, Retrieve, RetrieveError},
+    DicomwebState,
+    accept::{Accept, Offer},
+    error::Problem,
+    multipart::Boundary,
 };
+use filmroom_retrieve::{Outgoing, Retrieve, RetrieveError};
 
 const MULTIPART: Offer = Offer::multipart("application/dicom");
 const SINGLE: Offer = Offer::single("application/dicom");
@@ -173,7 +170,7 @@ fn named(record: InstanceRecord, outgoing: &Outgoing) -> InstanceRecord {
 }
 
 fn file_head(record: &InstanceRecord, transfer_syntax: &str) -> Bytes {
-    dataset::write_file_head(
+    filmroom_dataset::write_file_head(
         record.sop_class_uid.as_str(),
         record.sop_instance_uid.as_str(),
         transfer_syntax,

@@ -2,10 +2,8 @@
 
 use filmroom_storage::model::TransferSyntaxUid;
 
-use crate::{
-    dicomweb::accept::{Accept, MediaRange, Packaging},
-    render::transcode::Form,
-};
+use crate::accept::{Accept, MediaRange, Packaging};
+use filmroom_pixels::transcode::Form;
 
 /// Explicit VR Little Endian: the default of the service, and the only uncompressed form that it sends unasked.
 pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";

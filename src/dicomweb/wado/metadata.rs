@@ -19,16 +19,14 @@ use super::{
     stream_body, typed,
 };
 use crate::{
-    dataset::{self, JsonSeries},
-    dicomweb::{
-        DicomwebState,
-        accept::{Accept, Offer, Packaging},
-        base_url::BaseUrl,
-        error::Problem,
-        multipart::Boundary,
-    },
-    retrieve::{HeaderPages, Retrieve, RetrieveError},
+    DicomwebState,
+    accept::{Accept, Offer, Packaging},
+    base_url::BaseUrl,
+    error::Problem,
+    multipart::Boundary,
 };
+use filmroom_dataset::JsonSeries;
+use filmroom_retrieve::{HeaderPages, Retrieve, RetrieveError};
 
 const DICOM_JSON: Offer = Offer::single("application/dicom+json");
 const JSON: Offer = Offer::single("application/json");
@@ -89,9 +87,9 @@ impl Form {
             }
             Self::Xml(boundary) => {
                 out.extend_from_slice(&boundary.open(is_first, "application/dicom+xml", None, None));
-                dataset::write_xml(out, header, &bulk_base);
+                filmroom_dataset::write_xml(out, header, &bulk_base);
             }
-            Self::OneXml => dataset::write_xml(out, header, &bulk_base),
+            Self::OneXml => filmroom_dataset::write_xml(out, header, &bulk_base),
         }
     }
 

@@ -3,10 +3,8 @@
 use filmroom_storage::model::{InstanceRecord, TransferSyntaxUid};
 
 use super::media::{self, EXPLICIT_VR_LITTLE_ENDIAN};
-use crate::{
-    dicomweb::accept::{Accept, Offer},
-    retrieve::{Outgoing, Retrieve, RetrieveError, Wanted},
-};
+use crate::accept::{Accept, Offer};
+use filmroom_retrieve::{Outgoing, Retrieve, RetrieveError, Wanted};
 
 /// What is given when none of the transfer syntaxes named can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

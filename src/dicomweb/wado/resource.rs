@@ -6,10 +6,8 @@ use axum::{
 };
 use filmroom_storage::model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, UidError};
 
-use crate::{
-    dicomweb::{base_url::BaseUrl, error::Problem},
-    retrieve::Selection,
-};
+use crate::{base_url::BaseUrl, error::Problem};
+use filmroom_retrieve::Selection;
 
 /// The UIDs of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use futures_util::{
 };
 use time::OffsetDateTime;
 
-use crate::retrieve::RetrieveError;
+use filmroom_retrieve::RetrieveError;
 
 /// What goes into the archive.
 pub struct Entry {

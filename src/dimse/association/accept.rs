@@ -14,7 +14,9 @@ use super::{
     negotiate::{believed_item, claim, negotiate},
     pdu,
 };
-use crate::{access::Caller, dimse::config::DimseConfig, peers::Certificate};
+use crate::config::DimseConfig;
+use filmroom_access::Caller;
+use filmroom_peers::Certificate;
 
 /// Where a connection came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

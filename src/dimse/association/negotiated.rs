@@ -5,7 +5,7 @@ use std::sync::Arc;
 use filmroom_storage::model::TransferSyntaxUid;
 
 use super::uid::Service;
-use crate::peers::Peer;
+use filmroom_peers::Peer;
 
 /// A presentation context that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]

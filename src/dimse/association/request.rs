@@ -17,11 +17,9 @@ use super::{
     pdu,
     uid::service_of,
 };
-use crate::{
-    dataset::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
-    dimse::config::DimseConfig,
-    peers::{Peer, Transport},
-};
+use crate::config::DimseConfig;
+use filmroom_dataset::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use filmroom_peers::{Peer, Transport};
 
 /// A presentation context to be proposed.
 #[derive(Debug, Clone, PartialEq, Eq)]

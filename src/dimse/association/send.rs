@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{Association, AssociationError, pdu};
-use crate::dimse::message::CommandSet;
+use crate::message::CommandSet;
 
 /// Messages that wait for a flush are written before they are longer than this.
 const OUTGOING_LENGTH_MAX: usize = 64 << 10;

@@ -7,7 +7,7 @@ use dicom_ul::pdu::{AssociationRQ, Pdu, PresentationContextProposed, UserVariabl
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{negotiate::APPLICATION_CONTEXT, *};
-use crate::dimse::{
+use crate::{
     config::{AeTitle, Peer},
     message::Operation,
 };
@@ -83,7 +83,7 @@ async fn both_ends_agree_on_the_same() {
     assert!(requestor.negotiated().context(3).unwrap().may_perform);
     assert_eq!(
         acceptor.negotiated().peer_implementation_version_name,
-        crate::dataset::IMPLEMENTATION_VERSION_NAME
+        filmroom_dataset::IMPLEMENTATION_VERSION_NAME
     );
 }
 

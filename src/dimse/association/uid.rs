@@ -2,7 +2,7 @@
 
 use filmroom_storage::model::check_uid;
 
-use crate::dimse::config::OtherSopClasses;
+use crate::config::OtherSopClasses;
 
 /// Query/Retrieve information models (PS3.4 §C.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

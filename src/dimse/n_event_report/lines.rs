@@ -17,19 +17,19 @@ use super::Event;
 const WAITING_MAX: usize = 4;
 
 /// A report to be sent over an association, and where to say how it went.
-pub(in crate::dimse) struct Order {
-    pub(in crate::dimse) event: Event,
-    pub(in crate::dimse) taken: oneshot::Sender<Result<(), String>>,
+pub(crate) struct Order {
+    pub(crate) event: Event,
+    pub(crate) taken: oneshot::Sender<Result<(), String>>,
 }
 
 /// The associations that are open, by calling AE title.
 #[derive(Default)]
-pub(in crate::dimse) struct Lines {
+pub(crate) struct Lines {
     open: Mutex<HashMap<String, Vec<mpsc::Sender<Order>>>>,
 }
 
 /// The association's end.
-pub(in crate::dimse) struct Line {
+pub(crate) struct Line {
     lines: Arc<Lines>,
     ae_title: String,
     orders: mpsc::Receiver<Order>,
@@ -40,7 +40,7 @@ pub(super) struct Sender(mpsc::Sender<Order>);
 
 impl Lines {
     /// Opens a line for as long as it is kept.
-    pub(in crate::dimse) fn open(self: &Arc<Self>, ae_title: &str) -> Line {
+    pub(crate) fn open(self: &Arc<Self>, ae_title: &str) -> Line {
         let (sender, orders) = mpsc::channel(WAITING_MAX);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.entry(ae_title.to_owned()).or_default().push(sender);
@@ -60,7 +60,7 @@ impl Lines {
 
 impl Line {
     /// The next report to be sent. Cancel-safe.
-    pub(in crate::dimse) async fn next(&mut self) -> Option<Order> {
+    pub(crate) async fn next(&mut self) -> Option<Order> {
         self.orders.recv().await
     }
 }

@@ -6,20 +6,18 @@ use filmroom_storage::model::TransferSyntaxUid;
 
 use super::Event;
 use crate::{
-    dataset::{self, CharacterSet, DataSetError},
-    dimse::{
-        association::{
-            self, Association, AssociationError, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal,
-            ProposedContext, STORAGE_COMMITMENT, Wait, connect,
-        },
-        config::DimseConfig,
-        message::{CommandSet, Message, Operation},
-        n_action::PUSH_MODEL_INSTANCE,
-        session,
-        status::Status,
+    association::{
+        self, Association, AssociationError, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal,
+        ProposedContext, STORAGE_COMMITMENT, Wait, connect,
     },
-    peers::Peer,
+    config::DimseConfig,
+    message::{CommandSet, Message, Operation},
+    n_action::PUSH_MODEL_INSTANCE,
+    session,
+    status::Status,
 };
+use filmroom_dataset::{CharacterSet, DataSetError};
+use filmroom_peers::Peer;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
@@ -90,7 +88,7 @@ async fn exchange(association: &mut Association, event: &Event) -> Result<(), Se
 }
 
 /// A report as a message.
-pub(in crate::dimse) fn encode(
+pub(crate) fn encode(
     event: &Event,
     message_id: u16,
     transfer_syntax: &TransferSyntaxUid,
@@ -106,6 +104,6 @@ pub(in crate::dimse) fn encode(
     };
     Ok((
         command,
-        dataset::encode(&event.information, transfer_syntax, &CharacterSet::Utf8)?,
+        filmroom_dataset::encode(&event.information, transfer_syntax, &CharacterSet::Utf8)?,
     ))
 }

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use super::{ScuError, ended, first_context, plain_context, response, settle};
 use crate::{
-    dimse::{
-        association::{Proposal, VERIFICATION, connect},
-        config::DimseConfig,
-        message::{CommandSet, Operation},
-        status::Status,
-    },
-    peers::Peer,
+    association::{Proposal, VERIFICATION, connect},
+    config::DimseConfig,
+    message::{CommandSet, Operation},
+    status::Status,
 };
+use filmroom_peers::Peer;
 
 /// C-ECHO.
 ///

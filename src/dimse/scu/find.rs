@@ -6,14 +6,11 @@ use filmroom_storage::model::Attributes;
 
 use super::{Ended, ScuError, ask, ended, first_context, plain_context, response, settle};
 use crate::{
-    dataset,
-    dimse::{
-        association::{Association, AssociationError, Context, Proposal, QueryModel, connect},
-        config::DimseConfig,
-        message::{CommandSet, Operation},
-    },
-    peers::Peer,
+    association::{Association, AssociationError, Context, Proposal, QueryModel, connect},
+    config::DimseConfig,
+    message::{CommandSet, Operation},
 };
+use filmroom_peers::Peer;
 
 /// C-FIND. Each answer goes to `on_answer` as it comes; `on_answer` returns false to cancel.
 ///
@@ -43,7 +40,7 @@ pub async fn find(
                 return Ok(ended);
             }
             if let (Some(data_set), false) = (data_set, cancelled)
-                && !on_answer(dataset::parse(&data_set, &context.transfer_syntax, longest)?)
+                && !on_answer(filmroom_dataset::parse(&data_set, &context.transfer_syntax, longest)?)
             {
                 cancelled = true;
                 cancel(&mut association, &context, message_id).await?;

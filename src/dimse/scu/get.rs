@@ -6,18 +6,16 @@ use filmroom_storage::model::{Attributes, Door, Origin, TransferSyntaxUid};
 
 use super::{Ended, ScuError, ask, ended, first_context, plain_context, settle};
 use crate::{
-    dimse::{
-        association::{
-            Association, AssociationError, Event, Proposal, ProposedContext, QueryModel, Service, Wait, connect,
-        },
-        config::DimseConfig,
-        message::{CommandSet, Counts, Message, Operation},
-        session,
-        status::Status,
+    association::{
+        Association, AssociationError, Event, Proposal, ProposedContext, QueryModel, Service, Wait, connect,
     },
-    ingest::{Announced, Ingest},
-    peers::Peer,
+    config::DimseConfig,
+    message::{CommandSet, Counts, Message, Operation},
+    session,
+    status::Status,
 };
+use filmroom_ingest::{Announced, Ingest};
+use filmroom_peers::Peer;
 
 /// C-GET: instances come over the same association and are taken in. `classes`: SOP classes and the transfer syntaxes in
 /// which instances of them are wanted, at most 128 pairs; they have to be named before it is known what comes.

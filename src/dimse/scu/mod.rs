@@ -15,10 +15,8 @@ use super::{
     session,
     status::Status,
 };
-use crate::{
-    dataset::{self, CharacterSet, DataSetError},
-    retrieve::RetrieveError,
-};
+use filmroom_dataset::{CharacterSet, DataSetError};
+use filmroom_retrieve::RetrieveError;
 use filmroom_storage::model::Attributes;
 
 pub use echo::echo;
@@ -74,7 +72,7 @@ impl QueryModel {
     }
 }
 
-pub(in crate::dimse) fn plain_context(abstract_syntax: &str) -> ProposedContext {
+pub(crate) fn plain_context(abstract_syntax: &str) -> ProposedContext {
     ProposedContext {
         abstract_syntax: abstract_syntax.to_owned(),
         transfer_syntaxes: vec![
@@ -85,7 +83,7 @@ pub(in crate::dimse) fn plain_context(abstract_syntax: &str) -> ProposedContext 
 }
 
 /// Runs an operation over an association and ends the association however it went.
-pub(in crate::dimse) async fn settle<T>(association: Association, result: Result<T, ScuError>) -> Result<T, ScuError> {
+pub(crate) async fn settle<T>(association: Association, result: Result<T, ScuError>) -> Result<T, ScuError> {
     match result {
         Err(ScuError::Association(error)) => {
             association.fail(&error).await;
@@ -100,7 +98,7 @@ pub(in crate::dimse) async fn settle<T>(association: Association, result: Result
     }
 }
 
-pub(in crate::dimse) fn first_context(association: &Association, service: &'static str) -> Result<Context, ScuError> {
+pub(crate) fn first_context(association: &Association, service: &'static str) -> Result<Context, ScuError> {
     association
         .negotiated()
         .contexts()
@@ -109,7 +107,7 @@ pub(in crate::dimse) fn first_context(association: &Association, service: &'stat
         .ok_or(ScuError::NotOffered(service))
 }
 
-pub(in crate::dimse) async fn ask(
+pub(crate) async fn ask(
     association: &mut Association,
     context: &Context,
     operation: Operation,
@@ -126,13 +124,13 @@ pub(in crate::dimse) async fn ask(
         has_data_set: true,
         ..CommandSet::default()
     };
-    let encoded = dataset::encode(identifier, &context.transfer_syntax, &CharacterSet::Utf8)?;
+    let encoded = filmroom_dataset::encode(identifier, &context.transfer_syntax, &CharacterSet::Utf8)?;
     association.send(context.id, &command, Some(&encoded)).await?;
     Ok(message_id)
 }
 
 /// The next response to a request, with its data set where it is not longer than allowed.
-pub(in crate::dimse) async fn response(
+pub(crate) async fn response(
     association: &mut Association,
     operation: Operation,
     message_id: u16,
@@ -159,7 +157,7 @@ pub(in crate::dimse) async fn response(
     }
 }
 
-pub(in crate::dimse) fn ended(response: &CommandSet) -> Ended {
+pub(crate) fn ended(response: &CommandSet) -> Ended {
     Ended {
         // A response without a status has not said that it worked.
         status: response.status.map_or(Status::PROCESSING_FAILURE, Status),

@@ -6,13 +6,11 @@ use filmroom_storage::model::Attributes;
 
 use super::{Ended, ScuError, ask, ended, first_context, plain_context, response, settle};
 use crate::{
-    dimse::{
-        association::{Proposal, QueryModel, connect},
-        config::DimseConfig,
-        message::{Counts, Operation},
-    },
-    peers::Peer,
+    association::{Proposal, QueryModel, connect},
+    config::DimseConfig,
+    message::{Counts, Operation},
 };
+use filmroom_peers::Peer;
 
 /// C-MOVE to a destination that the peer knows by its AE title.
 ///

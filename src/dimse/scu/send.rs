@@ -6,15 +6,13 @@ use filmroom_storage::model::{InstanceRecord, SopInstanceUid};
 
 use super::{ScuError, settle};
 use crate::{
-    dimse::{
-        association::{Association, AssociationError, connect},
-        config::DimseConfig,
-        status::Status,
-        sub_operation::{self, Asker, Performed, Plan, Progress, Sent},
-    },
-    peers::Peer,
-    retrieve::{Retrieve, Selection},
+    association::{Association, AssociationError, connect},
+    config::DimseConfig,
+    status::Status,
+    sub_operation::{self, Asker, Performed, Plan, Progress, Sent},
 };
+use filmroom_peers::Peer;
+use filmroom_retrieve::{Retrieve, Selection};
 
 /// How a `send` went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

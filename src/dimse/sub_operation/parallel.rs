@@ -7,17 +7,15 @@ use super::{
     send::{answer, transmit},
     supply::{Supplied, Supply},
 };
-use crate::{
-    dimse::association::{Association, AssociationError},
-    retrieve::Retrieve,
-};
+use crate::association::{Association, AssociationError};
+use filmroom_retrieve::Retrieve;
 
 /// How it ended.
-pub(in crate::dimse) struct PerformedTogether {
-    pub(in crate::dimse) progress: Progress,
-    pub(in crate::dimse) cancelled: bool,
+pub(crate) struct PerformedTogether {
+    pub(crate) progress: Progress,
+    pub(crate) cancelled: bool,
     /// For each receiver, why its association is over.
-    pub(in crate::dimse) lost: Vec<Option<AssociationError>>,
+    pub(crate) lost: Vec<Option<AssociationError>>,
 }
 
 /// What the senders share. Whoever is free takes the next instance.
@@ -42,7 +40,7 @@ enum End {
 ///
 /// # Errors
 /// Those of the asker.
-pub(in crate::dimse) async fn perform_together(
+pub(crate) async fn perform_together(
     receivers: &mut [Association],
     retrieve: &Retrieve,
     plan: Plan,

@@ -7,28 +7,26 @@ use futures_util::{
 };
 
 use super::propose::{Contexts, propose};
-use crate::{
-    dimse::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal},
-    peers::{Peer, Quirk},
-    retrieve::{Retrieve, RetrieveError, Selection},
-};
+use crate::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Proposal};
+use filmroom_peers::{Peer, Quirk};
+use filmroom_retrieve::{Retrieve, RetrieveError, Selection};
 
 /// Records that are kept from counting to sending; of a larger selection they are read again, so that memory stays flat.
 const RECORDS_MAX: usize = 4096;
 
 /// The instances of a retrieval.
-pub(in crate::dimse) struct Plan {
+pub(crate) struct Plan {
     /// How many.
-    pub(in crate::dimse) total: u64,
+    pub(crate) total: u64,
     /// Each SOP class with the transfer syntaxes that its instances are stored in.
-    pub(in crate::dimse) kinds: Vec<(SopClassUid, Vec<TransferSyntaxUid>)>,
+    pub(crate) kinds: Vec<(SopClassUid, Vec<TransferSyntaxUid>)>,
     records: Vec<InstanceRecord>,
     selection: Selection,
 }
 
 impl Plan {
     /// Counts what a selection means.
-    pub(in crate::dimse) async fn new(retrieve: &Retrieve, selection: Selection) -> Result<Self, RetrieveError> {
+    pub(crate) async fn new(retrieve: &Retrieve, selection: Selection) -> Result<Self, RetrieveError> {
         let mut plan = Self {
             total: 0,
             kinds: Vec::new(),
@@ -60,7 +58,7 @@ impl Plan {
     }
 
     /// The instances, in order.
-    pub(in crate::dimse) fn instances(
+    pub(crate) fn instances(
         &mut self,
         retrieve: &Retrieve,
     ) -> BoxStream<'static, Result<InstanceRecord, RetrieveError>> {
@@ -75,7 +73,7 @@ impl Plan {
     /// bytes go as they are, and the two uncompressed ones that every node has to know one of.
     ///
     /// Of a peer whose transfer syntaxes are known only those are proposed, and the one that every node has to know.
-    pub(in crate::dimse) fn proposal(&self, peer: &Peer) -> Proposal {
+    pub(crate) fn proposal(&self, peer: &Peer) -> Proposal {
         let known = &peer.transfer_syntaxes;
         let takes = |uid: &TransferSyntaxUid| known.is_empty() || known.contains(uid);
         let kinds = self.kinds.iter().map(|(class, syntaxes)| {

@@ -4,19 +4,17 @@ use bytes::Bytes;
 use filmroom_storage::model::{SopInstanceUid, TransferSyntaxUid};
 
 use crate::{
-    dataset::{Builder, CharacterSet, DataSetError, encode},
-    dimse::{
-        identifier::FAILED_SOP_INSTANCE_UID_LIST,
-        message::{CommandSet, Counts},
-        status::Status,
-    },
+    identifier::FAILED_SOP_INSTANCE_UID_LIST,
+    message::{CommandSet, Counts},
+    status::Status,
 };
+use filmroom_dataset::{Builder, CharacterSet, DataSetError, encode};
 
 /// Longest list of failed instances: a UI value in Explicit VR has 65,534 bytes at most (PS3.5 §7.1.2).
 const FAILED_LIST_LENGTH_MAX: usize = 65_534;
 
 /// The count of sub-operations.
-pub(in crate::dimse) struct Progress {
+pub(crate) struct Progress {
     remaining: u64,
     completed: u64,
     failed: u64,
@@ -25,7 +23,7 @@ pub(in crate::dimse) struct Progress {
 }
 
 impl Progress {
-    pub(in crate::dimse) fn new(total: u64) -> Self {
+    pub(crate) fn new(total: u64) -> Self {
         Self {
             remaining: total,
             completed: 0,
@@ -36,7 +34,7 @@ impl Progress {
     }
 
     /// Counts what was sent.
-    pub(in crate::dimse) fn sent(&mut self, status: Status, sop_instance_uid: &SopInstanceUid) {
+    pub(crate) fn sent(&mut self, status: Status, sop_instance_uid: &SopInstanceUid) {
         if status == Status::SUCCESS {
             self.remaining = self.remaining.saturating_sub(1);
             self.completed += 1;
@@ -50,7 +48,7 @@ impl Progress {
     }
 
     /// Counts what could not be sent.
-    pub(in crate::dimse) fn failed(&mut self, sop_instance_uid: &SopInstanceUid) {
+    pub(crate) fn failed(&mut self, sop_instance_uid: &SopInstanceUid) {
         self.remaining = self.remaining.saturating_sub(1);
         self.failed += 1;
         let uid = sop_instance_uid.as_str();
@@ -63,16 +61,16 @@ impl Progress {
     }
 
     /// Counts all that remain as failed: they have no UIDs yet.
-    pub(in crate::dimse) fn rest_failed(&mut self) {
+    pub(crate) fn rest_failed(&mut self) {
         self.failed += std::mem::take(&mut self.remaining);
     }
 
-    pub(in crate::dimse) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.remaining == 0
     }
 
     /// Instances that arrived.
-    pub(in crate::dimse) fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         self.completed + self.warning
     }
 
@@ -88,7 +86,7 @@ impl Progress {
     }
 
     /// A pending response.
-    pub(in crate::dimse) fn pending(&self, request: &CommandSet) -> CommandSet {
+    pub(crate) fn pending(&self, request: &CommandSet) -> CommandSet {
         CommandSet {
             counts: Some(self.counts(Some(self.remaining))),
             ..CommandSet::response_to(request, Status::PENDING.0)
@@ -96,7 +94,7 @@ impl Progress {
     }
 
     /// The status at the end (PS3.4 tables C.4-2 and C.4-3).
-    pub(in crate::dimse) fn status(&self, cancelled: bool) -> Status {
+    pub(crate) fn status(&self, cancelled: bool) -> Status {
         if cancelled {
             Status::CANCEL
         } else if self.failed == 0 && self.warning == 0 {
@@ -109,7 +107,7 @@ impl Progress {
     }
 
     /// The final response and its identifier with the list of failed instances, where there are any.
-    pub(in crate::dimse) fn finished(
+    pub(crate) fn finished(
         &self,
         request: &CommandSet,
         status: Status,

@@ -1,6 +1,6 @@
 //! Presentation contexts for what is to be sent.
 
-use crate::dimse::association::{Proposal, ProposedContext};
+use crate::association::{Proposal, ProposedContext};
 
 /// Presentation contexts of one association (PS3.8 §9.3.2.2).
 const CONTEXTS_MAX: usize = 128;
@@ -65,7 +65,7 @@ pub(super) fn propose<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dimse::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
+    use crate::association::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 
     #[test]
     fn stored_transfer_syntaxes_are_proposed_apart_while_they_fit() {

@@ -8,24 +8,22 @@ use super::{
     supply::{Ready, Supplied, Supply, next_piece},
 };
 use crate::{
-    dimse::{
-        association::{AbortReason, Association, AssociationError, Event, Wait},
-        message::{CommandSet, Message, Operation},
-        session,
-        status::Status,
-    },
-    retrieve::Retrieve,
+    association::{AbortReason, Association, AssociationError, Event, Wait},
+    message::{CommandSet, Message, Operation},
+    session,
+    status::Status,
 };
+use filmroom_retrieve::Retrieve;
 
 /// Who asked for instances by C-MOVE, and in which message (PS3.7 §9.1.1.1.6).
 #[derive(Debug, Clone)]
-pub(in crate::dimse) struct Originator {
-    pub(in crate::dimse) ae_title: String,
-    pub(in crate::dimse) message_id: u16,
+pub(crate) struct Originator {
+    pub(crate) ae_title: String,
+    pub(crate) message_id: u16,
 }
 
 /// Whoever waits for the instances to be sent.
-pub(in crate::dimse) trait Asker: Send {
+pub(crate) trait Asker: Send {
     /// Message ID of the C-GET that the receiver may cancel between its answers.
     fn cancellable(&self) -> Option<u16> {
         None
@@ -53,7 +51,7 @@ pub(in crate::dimse) trait Asker: Send {
 }
 
 /// What became of one instance.
-pub(in crate::dimse) enum Sent<'a> {
+pub(crate) enum Sent<'a> {
     /// The receiver answered.
     Answered(&'a InstanceRecord, Status),
     /// It was not sent.
@@ -61,18 +59,18 @@ pub(in crate::dimse) enum Sent<'a> {
 }
 
 /// How it ended.
-pub(in crate::dimse) struct Performed {
-    pub(in crate::dimse) progress: Progress,
-    pub(in crate::dimse) cancelled: bool,
+pub(crate) struct Performed {
+    pub(crate) progress: Progress,
+    pub(crate) cancelled: bool,
     /// Why the association with the receiver is over.
-    pub(in crate::dimse) lost: Option<AssociationError>,
+    pub(crate) lost: Option<AssociationError>,
 }
 
 /// Sends the instances of a plan. While one is answered, the next is opened and read.
 ///
 /// # Errors
 /// Those of the asker.
-pub(in crate::dimse) async fn perform(
+pub(crate) async fn perform(
     receiver: &mut Association,
     retrieve: &Retrieve,
     plan: Plan,

@@ -5,10 +5,8 @@ use filmroom_storage::model::{InstanceRecord, SopInstanceUid, TransferSyntaxUid}
 use futures_util::{StreamExt, stream::BoxStream};
 
 use super::Plan;
-use crate::{
-    dimse::association::{Context, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Service},
-    retrieve::{Outgoing, Retrieve, RetrieveError, Wanted},
-};
+use crate::association::{Context, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, Service};
+use filmroom_retrieve::{Outgoing, Retrieve, RetrieveError, Wanted};
 
 /// The pieces of a data set.
 pub(super) type Pieces = BoxStream<'static, Result<Bytes, RetrieveError>>;

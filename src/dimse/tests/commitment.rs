@@ -4,10 +4,8 @@ use filmroom_storage::model::Attributes;
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::{
-    dataset::{self, Builder},
-    dimse::association::{Admission, accept},
-};
+use crate::association::{Admission, accept};
+use filmroom_dataset::Builder;
 
 const CLASS: &str = "1.2.840.10008.1.20.1";
 const INSTANCE: &str = "1.2.840.10008.1.20.1.1";
@@ -72,7 +70,7 @@ async fn a_peer_that_is_not_configured_is_told_over_its_own_association() {
         Status::SUCCESS
     );
     let (report, data_set) = receive(&mut association).await;
-    let information = dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
+    let information = filmroom_dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
     check(&report, &information);
     association
         .send(1, &CommandSet::response_to(&report, 0), None)
@@ -116,7 +114,7 @@ async fn a_configured_peer_is_called_until_it_takes_the_report() {
         .await
         .unwrap();
     let (report, data_set) = receive(&mut called).await;
-    let information = dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
+    let information = filmroom_dataset::parse(&data_set, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
     check(&report, &information);
     called
         .send(1, &CommandSet::response_to(&report, 0), None)
@@ -167,7 +165,7 @@ async fn requests_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn a_peer_that_needs_it_is_told_over_its_own_association() {
     let peer = Peer {
-        quirks: [crate::peers::Quirk::ReportOnSameAssociation].into(),
+        quirks: [filmroom_peers::Quirk::ReportOnSameAssociation].into(),
         ..Peer::new(title("CLIENT"), "127.0.0.1", 1)
     };
     let config = DimseConfig {
@@ -212,7 +210,7 @@ async fn a_report_waits_until_the_peer_can_be_told() {
     assert_eq!(told, Status::SUCCESS);
     drop(association);
     let peer = Peer::new(title("CLIENT"), "127.0.0.1", port);
-    peers.put(peer, &crate::peers::Expected::Any).unwrap();
+    peers.put(peer, &filmroom_peers::Expected::Any).unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let (mut called, ()) = accept(Box::new(stream), arrival(), client(), || Admission::Admitted(()))
         .await

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use filmroom_storage::model::Attributes;
 
 use super::*;
-use crate::dataset::Builder;
+use filmroom_dataset::Builder;
 
 fn identifier(level: &str, keys: &[(u32, &str)]) -> Attributes {
     let mut out = Builder::new();

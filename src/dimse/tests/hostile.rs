@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::dimse::association::pdu;
+use crate::association::pdu;
 
 /// An association request, then C-ECHO, C-STORE and C-FIND with data, then release: what mutations start from.
 fn conversation(instance: &Instance) -> Vec<u8> {

@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::access::{Demand, Users, hash};
+use filmroom_access::{Demand, Users, hash};
 
 /// An association request with a claim: its kind, whether an answer is wanted, and its fields.
 fn request_with(claim: Option<(u8, bool, &str, &str)>) -> Vec<u8> {

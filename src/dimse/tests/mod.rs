@@ -18,13 +18,11 @@ use super::{
     message::{CommandSet, Operation},
     *,
 };
-use crate::{
-    commitment::Limits,
-    dataset::DataSetDescriber,
-    ingest::Announced,
-    peers::Peers,
-    retrieve::{Selection, Wanted},
-};
+use filmroom_commitment::Limits;
+use filmroom_dataset::DataSetDescriber;
+use filmroom_ingest::Announced;
+use filmroom_peers::Peers;
+use filmroom_retrieve::{Selection, Wanted};
 
 mod commitment;
 mod find;
@@ -91,7 +89,7 @@ impl Node {
                 Vec::new(),
                 Retrieve::new(store.clone()),
                 folder.path(),
-                crate::forwarding::Limits::default(),
+                filmroom_forwarding::Limits::default(),
             )
             .unwrap(),
             commitment: Commitments::open(store.clone(), Retrieve::new(store), folder.path(), Limits::default())

@@ -3,7 +3,7 @@
 use filmroom_storage::model::Attributes;
 
 use super::*;
-use crate::dataset::Builder;
+use filmroom_dataset::Builder;
 
 fn study(instance: &Instance) -> Attributes {
     let mut out = Builder::new();
@@ -150,7 +150,7 @@ async fn what_the_receiver_refuses_is_told_in_the_end() {
     assert_eq!(ended.status.map(Status), Some(Status::SUB_OPERATIONS_INCOMPLETE));
     let counts = ended.counts.unwrap();
     assert_eq!((counts.completed, counts.failed), (2, 1));
-    let list = crate::dataset::parse(&list, &EXPLICIT.parse().unwrap(), 1 << 16).unwrap();
+    let list = filmroom_dataset::parse(&list, &EXPLICIT.parse().unwrap(), 1 << 16).unwrap();
     assert_eq!(list.text(0x0008_0058), instances[1].sop_instance_uid);
 }
 

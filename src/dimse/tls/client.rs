@@ -16,7 +16,7 @@ use super::{
     provider,
     trust::{CalledVerifier, Trust},
 };
-use crate::peers::CertificateName;
+use filmroom_peers::CertificateName;
 
 /// Calls peers that speak TLS.
 pub struct TlsClient {
@@ -56,7 +56,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// [`TlsError`].
-    pub(in crate::dimse) async fn connect(
+    pub(crate) async fn connect(
         &self,
         stream: TcpStream,
         host: &str,

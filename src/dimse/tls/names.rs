@@ -10,7 +10,7 @@ use x509_parser::{
     prelude::{FromDer, ParsedExtension},
 };
 
-use crate::peers::Certificate;
+use filmroom_peers::Certificate;
 
 /// Names beyond so many bind nobody.
 const NAMES_MAX: usize = 256;

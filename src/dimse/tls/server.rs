@@ -12,7 +12,7 @@ use super::{
     names, provider,
     trust::{CallerVerifier, Trust},
 };
-use crate::peers::Certificate;
+use filmroom_peers::Certificate;
 
 /// Whether callers have to show a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl TlsServer {
     ///
     /// # Errors
     /// [`TlsError::Handshake`], [`TlsError::Timeout`].
-    pub(in crate::dimse) async fn accept(
+    pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         limit: Duration,

@@ -7,15 +7,13 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    commitment::{Commitments, Limits},
-    dimse::{
-        AeTitle, AssociationError, DimseConfig, Listener, Peer, Rooms, Status,
-        scu::{self, ScuError},
-        serve,
-    },
-    forwarding::Forwarding,
-    peers::{Peers, Transport},
+    AeTitle, AssociationError, DimseConfig, Listener, Peer, Rooms, Status,
+    scu::{self, ScuError},
+    serve,
 };
+use filmroom_commitment::{Commitments, Limits};
+use filmroom_forwarding::Forwarding;
+use filmroom_peers::{Peers, Transport};
 
 /// An authority of its own.
 struct Authority {
@@ -89,23 +87,23 @@ impl Node {
         };
         let mut options = filmroom_storage::store::StoreOptions::new(folder.path().join("data"));
         options.free_space_min_bytes = 0;
-        let store = filmroom_storage::store::Store::open(options, Arc::new(crate::dataset::DataSetDescriber))
+        let store = filmroom_storage::store::Store::open(options, Arc::new(filmroom_dataset::DataSetDescriber))
             .await
             .unwrap();
         let rooms = Rooms {
-            ingest: crate::ingest::Ingest::new(store.clone()),
-            query: crate::query::QueryRoom::new(store.clone()),
-            retrieve: crate::retrieve::Retrieve::new(store.clone()),
+            ingest: filmroom_ingest::Ingest::new(store.clone()),
+            query: filmroom_query::QueryRoom::new(store.clone()),
+            retrieve: filmroom_retrieve::Retrieve::new(store.clone()),
             forwarding: Forwarding::open(
                 Vec::new(),
-                crate::retrieve::Retrieve::new(store.clone()),
+                filmroom_retrieve::Retrieve::new(store.clone()),
                 &folder.path().join("data"),
-                crate::forwarding::Limits::default(),
+                filmroom_forwarding::Limits::default(),
             )
             .unwrap(),
             commitment: Commitments::open(
                 store.clone(),
-                crate::retrieve::Retrieve::new(store),
+                filmroom_retrieve::Retrieve::new(store),
                 &folder.path().join("data"),
                 Limits::default(),
             )

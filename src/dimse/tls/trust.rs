@@ -21,7 +21,7 @@ use rustls::{
 use x509_parser::prelude::FromDer;
 
 use super::{TlsError, files, names, provider};
-use crate::peers::CertificateName;
+use filmroom_peers::CertificateName;
 
 /// The list of a file of authorities.
 #[derive(Debug, Clone)]

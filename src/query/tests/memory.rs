@@ -17,12 +17,10 @@ use filmroom_storage::{
 };
 use time::OffsetDateTime;
 
-use crate::{
-    dataset::{
-        Builder, fold,
-        levels::{Level as RecordLevel, levels},
-    },
-    query::{Headers, QueryError},
+use crate::{Headers, QueryError};
+use filmroom_dataset::{
+    Builder, fold,
+    levels::{Level as RecordLevel, levels},
 };
 
 type Place = (StudyInstanceUid, SeriesInstanceUid, SopInstanceUid);

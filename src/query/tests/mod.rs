@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use filmroom_storage::model::{Attributes, Tag};
 
 use super::*;
-use crate::dataset::{Builder, attribute_by_name};
+use filmroom_dataset::{Builder, attribute_by_name};
 
 pub(crate) mod memory;
 mod paging;

@@ -2,7 +2,7 @@ use futures_util::stream;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dicomweb::multipart::Boundary;
+use crate::multipart::Boundary;
 
 type Part = (PartHeaders, Vec<u8>);
 

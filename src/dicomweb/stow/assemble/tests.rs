@@ -1,10 +1,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::{
-    dataset::{parse, read_json},
-    dicomweb::stow::{instance::Pieces, spool::Spool},
-};
+use crate::stow::{instance::Pieces, spool::Spool};
+use filmroom_dataset::{parse, read_json};
 
 struct Given(Option<Bytes>);
 

@@ -16,10 +16,8 @@ use super::{
     },
     variables::common_extended,
 };
-use crate::{
-    dimse::config::DimseConfig,
-    peers::{Peer, Permission},
-};
+use crate::config::DimseConfig;
+use filmroom_peers::{Peer, Permission};
 
 /// What decides on the contexts of one request.
 pub(super) struct Deciding<'a> {

@@ -8,10 +8,8 @@ mod variables;
 use dicom_ul::pdu::{AssociationAC, AssociationRQ};
 
 use super::{AbortReason, Arrival, AssociationError, Negotiated, Reach, Rejection, pdu::PRESENTATION_CONTEXTS_MAX};
-use crate::{
-    dimse::config::{CalledAeTitle, DimseConfig, UnknownCallers},
-    peers::Peer,
-};
+use crate::config::{CalledAeTitle, DimseConfig, UnknownCallers};
+use filmroom_peers::Peer;
 
 use contexts::Deciding;
 use variables::answer_variables;

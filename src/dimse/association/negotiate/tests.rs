@@ -7,7 +7,7 @@ use super::{
     variables::STORAGE_SERVICE_CLASS,
     *,
 };
-use crate::peers::{Certificate, Peers, Permission};
+use filmroom_peers::{Certificate, Peers, Permission};
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";

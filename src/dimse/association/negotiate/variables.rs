@@ -10,11 +10,9 @@ use super::{
     },
     contexts::roles,
 };
-use crate::{
-    access::Claim,
-    dataset::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
-    dimse::config::DimseConfig,
-};
+use crate::config::DimseConfig;
+use filmroom_access::Claim;
+use filmroom_dataset::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 /// Storage Service Class, as common extended negotiation names it.
 pub(super) const STORAGE_SERVICE_CLASS: &str = "1.2.840.10008.4.2";
@@ -26,13 +24,13 @@ const PDU_LENGTH_MIN: u32 = 8;
 const PDV_HEADER_LENGTH: u32 = 6;
 
 /// Bytes of data for one P-DATA-TF: the peer's limit (0 is none) within ours. `None` when the peer's is unusable.
-pub(in crate::dimse::association) fn fragment_length(peer_max: u32, own_max: u32) -> Option<usize> {
+pub(in crate::association) fn fragment_length(peer_max: u32, own_max: u32) -> Option<usize> {
     let limit = if peer_max == 0 { own_max } else { peer_max.min(own_max) };
     (limit >= PDU_LENGTH_MIN).then(|| ((limit - PDV_HEADER_LENGTH) & !1) as usize)
 }
 
 /// Maximum Length of the user variables; 0 (no limit) when it is missing.
-pub(in crate::dimse::association) fn max_length(variables: &[UserVariableItem]) -> u32 {
+pub(in crate::association) fn max_length(variables: &[UserVariableItem]) -> u32 {
     variables
         .iter()
         .find_map(|item| {
@@ -46,7 +44,7 @@ pub(in crate::dimse::association) fn max_length(variables: &[UserVariableItem]) 
 }
 
 /// Implementation class UID and version name of the user variables.
-pub(in crate::dimse::association) fn implementation(variables: &[UserVariableItem]) -> (String, String) {
+pub(in crate::association) fn implementation(variables: &[UserVariableItem]) -> (String, String) {
     let (mut class, mut version) = (String::new(), String::new());
     for item in variables {
         match item {
@@ -59,7 +57,7 @@ pub(in crate::dimse::association) fn implementation(variables: &[UserVariableIte
 }
 
 /// (invoked, performed) of an asynchronous operations window; 0 means no limit.
-pub(in crate::dimse::association) fn operations_window(variables: &[UserVariableItem]) -> Option<(u16, u16)> {
+pub(in crate::association) fn operations_window(variables: &[UserVariableItem]) -> Option<(u16, u16)> {
     variables.iter().find_map(|item| match item {
         UserVariableItem::Unknown(ASYNCHRONOUS_OPERATIONS_WINDOW, data) => match data.as_slice() {
             [i0, i1, p0, p1, ..] => Some((u16::from_be_bytes([*i0, *i1]), u16::from_be_bytes([*p0, *p1]))),
@@ -70,7 +68,7 @@ pub(in crate::dimse::association) fn operations_window(variables: &[UserVariable
 }
 
 /// The item for an asynchronous operations window.
-pub(in crate::dimse::association) fn operations_window_item(invoked: u16, performed: u16) -> UserVariableItem {
+pub(in crate::association) fn operations_window_item(invoked: u16, performed: u16) -> UserVariableItem {
     let mut data = invoked.to_be_bytes().to_vec();
     data.extend_from_slice(&performed.to_be_bytes());
     UserVariableItem::Unknown(ASYNCHRONOUS_OPERATIONS_WINDOW, data)
@@ -184,7 +182,7 @@ fn extended(service: Service, proposed: &[u8]) -> Option<Vec<u8>> {
 
 /// What the requestor says of who uses it, and whether it wants to hear that it was believed (PS3.7 §D.3.3.7). `None` for a
 /// kind of claim that PS3.7 does not know, too.
-pub(in crate::dimse::association) fn claim(variables: &[UserVariableItem]) -> Option<(Claim, bool)> {
+pub(in crate::association) fn claim(variables: &[UserVariableItem]) -> Option<(Claim, bool)> {
     variables.iter().find_map(|item| {
         let UserVariableItem::UserIdentityItem(identity) = item else {
             return None;
@@ -206,6 +204,6 @@ pub(in crate::dimse::association) fn claim(variables: &[UserVariableItem]) -> Op
 }
 
 /// The item that says that a claim was believed. None of the kinds that are has a response of its own.
-pub(in crate::dimse::association) fn believed_item() -> UserVariableItem {
+pub(in crate::association) fn believed_item() -> UserVariableItem {
     UserVariableItem::Unknown(USER_IDENTITY_ACCEPT, vec![0, 0])
 }
