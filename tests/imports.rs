@@ -8,7 +8,8 @@ use std::{
 };
 
 const DOORS: [&str; 4] = ["dimse", "dicomweb", "console", "api"];
-const ROOMS: [&str; 8] = [
+const ROOMS: [&str; 9] = [
+    "audit",
     "ingest",
     "query",
     "retrieve",
