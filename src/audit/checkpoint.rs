@@ -9,11 +9,7 @@
 //! — filmroom-audit/3f9c2a7b18d0e455 zX8e…=   signature over all up to the empty line, with the id of the key
 //! ```
 
-use std::{
-    fs, io,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::{
@@ -134,7 +130,8 @@ impl Verifier {
     /// # Errors
     /// [`AuditError::Key`] when it is none.
     pub fn from_text(text: &str) -> Result<Self, AuditError> {
-        let wrong = || AuditError::Key("a public key is written as name+id+key, as `filmroom audit key` says it".into());
+        let wrong =
+            || AuditError::Key("a public key is written as name+id+key, as `filmroom audit key` says it".into());
         let (name, rest) = text.trim().split_once('+').ok_or_else(wrong)?;
         let (id, key) = rest.split_once('+').ok_or_else(wrong)?;
         let key = STANDARD.decode(key).map_err(|_| wrong())?;
@@ -219,26 +216,34 @@ impl Checkpoint {
     }
 }
 
-/// A checkpoint of a file, or what stands where one should be.
-pub(crate) type Kept = Result<Checkpoint, String>;
+/// What a file of checkpoints holds: notes one after the other, with an empty line behind each.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Notes, or what stands where one should be.
+    pub(crate) notes: Vec<Result<Checkpoint, String>>,
+    /// Bytes of whole notes.
+    pub(crate) whole_bytes: u64,
+    /// True when something stands behind them.
+    pub(crate) is_torn: bool,
+}
 
-/// All checkpoints of a file of notes, one after the other with an empty line behind each. The last may be torn: it is left out
-/// when the file does not end where a note ends.
-pub(crate) fn read_all(path: &Path) -> io::Result<Vec<Kept>> {
+/// Reads all checkpoints.
+pub(crate) fn read_all(path: &Path) -> io::Result<Kept> {
     let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
         other => other?,
     };
     let text = String::from_utf8_lossy(&bytes);
-    let mut all = Vec::new();
+    let mut kept = Kept::default();
     let mut blocks = text.split_inclusive("\n\n");
     while let Some(text) = blocks.next() {
-        let Some(signed) = blocks.next() else { break };
-        if !signed.ends_with("\n\n") {
+        let Some(signed) = blocks.next().filter(|signed| signed.ends_with("\n\n")) else {
+            kept.is_torn = true;
             break;
-        }
+        };
         let note = format!("{text}{signed}");
-        all.push(Checkpoint::from_text(&note).ok_or(note));
+        kept.whole_bytes += note.len() as u64;
+        kept.notes.push(Checkpoint::from_text(&note).ok_or(note));
     }
-    Ok(all)
+    Ok(kept)
 }

@@ -46,7 +46,13 @@ pub(crate) fn erase(shared: &Shared, patient: &Patient, size: u64) -> Result<Era
             if is_about(&entry.event, patient) {
                 segment.erase(number)?;
                 erased.entries += 1;
-                gone.extend(shared.facets.of_patient(&entry.event).into_iter().map(|hash| (hash, number)));
+                gone.extend(
+                    shared
+                        .facets
+                        .of_patient(&entry.event)
+                        .into_iter()
+                        .map(|hash| (hash, number)),
+                );
             }
         }
         if !gone.is_empty() {
@@ -58,7 +64,10 @@ pub(crate) fn erase(shared: &Shared, patient: &Patient, size: u64) -> Result<Era
 }
 
 fn is_about(event: &Event, patient: &Patient) -> bool {
-    let names: Vec<&str> = [patient.id.value(), patient.name.value()].into_iter().flatten().collect();
+    let names: Vec<&str> = [patient.id.value(), patient.name.value()]
+        .into_iter()
+        .flatten()
+        .collect();
     event.objects.iter().any(|object| match object {
         Object::Patient(other) => {
             let issuer = patient.issuer.value();

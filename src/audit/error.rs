@@ -23,7 +23,9 @@ pub enum AuditError {
         reason: String,
     },
     /// Damage was found, and nobody has said that he knows of it: nothing is destroyed until then.
-    #[error("the audit log is damaged from entry {index} on, which nobody has acknowledged (`filmroom audit acknowledge`)")]
+    #[error(
+        "the audit log is damaged from entry {index} on, which nobody has acknowledged (`filmroom audit acknowledge`)"
+    )]
     Unacknowledged {
         /// The first entry that is wrong, from 0.
         index: u64,

@@ -38,13 +38,8 @@ pub fn application(is_start: bool, us: &Participant, build: &str) -> Event {
 /// Somebody read this log (A.5.3.2). `filter`: what was asked for.
 #[must_use]
 pub fn audit_log_used(who: Participant, uri: &str, filter: &str) -> Event {
-    let read = event(
-        EventId::AuditLogUsed,
-        &[],
-        Action::Read,
-        vec![who.requesting()],
-    )
-    .about(Object::AuditLog(uri.to_owned()));
+    let read =
+        event(EventId::AuditLogUsed, &[], Action::Read, vec![who.requesting()]).about(Object::AuditLog(uri.to_owned()));
     if filter.is_empty() {
         return read;
     }
@@ -78,41 +73,26 @@ impl Parties {
 /// Instances of a study begin to go from one to another (A.5.3.3).
 #[must_use]
 pub fn transfer_begun(parties: Parties, study: Study, patient: Patient) -> Event {
-    event(
-        EventId::BeginTransferring,
-        &[],
-        Action::Execute,
-        parties.participants(),
-    )
-    .about(Object::Study(study))
-    .about(Object::Patient(patient))
+    event(EventId::BeginTransferring, &[], Action::Execute, parties.participants())
+        .about(Object::Study(study))
+        .about(Object::Patient(patient))
 }
 
 /// Instances of a study went from one to another (A.5.3.7). `action`: [`Action::Create`] where they are new to the receiver.
 #[must_use]
 pub fn transferred(parties: Parties, action: Action, study: Study, patient: Patient) -> Event {
-    event(
-        EventId::InstancesTransferred,
-        &[],
-        action,
-        parties.participants(),
-    )
-    .about(Object::Study(study))
-    .about(Object::Patient(patient))
+    event(EventId::InstancesTransferred, &[], action, parties.participants())
+        .about(Object::Study(study))
+        .about(Object::Patient(patient))
 }
 
 /// Somebody saw or changed something of a study within this archive (A.5.3.6).
 #[must_use]
 pub fn accessed(who: Participant, us: &Participant, action: Action, study: Study, patient: Patient) -> Event {
     let us = us.clone().as_role(Role::Application);
-    event(
-        EventId::InstancesAccessed,
-        &[],
-        action,
-        vec![who.requesting(), us],
-    )
-    .about(Object::Study(study))
-    .about(Object::Patient(patient))
+    event(EventId::InstancesAccessed, &[], action, vec![who.requesting(), us])
+        .about(Object::Study(study))
+        .about(Object::Patient(patient))
 }
 
 /// Instances came from a medium (A.5.3.5). `medium`: what it is called.
@@ -120,14 +100,9 @@ pub fn accessed(who: Participant, us: &Participant, action: Action, study: Study
 pub fn imported(who: Participant, us: &Participant, medium: &str, study: Study, patient: Patient) -> Event {
     let medium = Participant::user(medium, "").as_role(Role::SourceMedia);
     let us = us.clone().as_role(Role::Destination);
-    event(
-        EventId::Import,
-        &[],
-        Action::Create,
-        vec![us, who.requesting(), medium],
-    )
-    .about(Object::Study(study))
-    .about(Object::Patient(patient))
+    event(EventId::Import, &[], Action::Create, vec![us, who.requesting(), medium])
+        .about(Object::Study(study))
+        .about(Object::Patient(patient))
 }
 
 /// Instances left to a medium, or to somebody outside (A.5.3.4). `recipient`: who gets them, or what they are written to.

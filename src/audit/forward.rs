@@ -75,7 +75,13 @@ fn place_path(folder: &Path, destination: &Destination) -> PathBuf {
     // Of a host's name only what no path minds.
     let plain: String = name
         .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '-'
+            }
+        })
         .collect();
     folder
         .join("sent")

@@ -64,8 +64,8 @@ pub use entry::Entry;
 pub use erase::Erased;
 pub use error::AuditError;
 pub use event::{
-    Detail, Event, INSTANCES_MAX, Network, Object, Order, Participant, Patient, Query, Security, SecurityKind, SopClass,
-    Study,
+    Detail, Event, INSTANCES_MAX, Network, Object, Order, Participant, Patient, Query, Security, SecurityKind,
+    SopClass, Study,
 };
 pub use log::{Audit, Log, Options, Proof, Recorded};
 pub use protected::Protected;

@@ -119,7 +119,10 @@ impl Audit {
                 let aside = put_aside(folder)?;
                 tracing::error!(entry = index, reason, aside = %aside.display(), "the audit log cannot be gone on with: puts it aside");
                 let audit = Self::start(folder, options, |_| {})?;
-                let why = format!("the log before is damaged at entry {index}: {reason}; it is kept as {}", aside.display());
+                let why = format!(
+                    "the log before is damaged at entry {index}: {reason}; it is kept as {}",
+                    aside.display()
+                );
                 audit.log.shared.note_damage(0, &why)?;
                 Ok(audit)
             }
@@ -247,12 +250,13 @@ impl Audit {
         why: &str,
     ) -> Result<Erased, AuditError> {
         let known = self.checkpoint().await?;
-        let proposal = events::patient_record(crate::codes::Action::Delete, who, us, Vec::new())
-            .about(crate::event::Object::Security(Security {
+        let proposal = events::patient_record(crate::codes::Action::Delete, who, us, Vec::new()).about(
+            crate::event::Object::Security(Security {
                 id: "audit log".into(),
                 kind: crate::event::SecurityKind::Uri,
                 details: vec![crate::event::Detail::new("reason", why)],
-            }));
+            }),
+        );
         self.record_destructive(proposal).await?;
         let (shared, size) = (Arc::clone(&self.log.shared), known.map_or(0, |known| known.size));
         tokio::task::spawn_blocking(move || erase::erase(&shared, &patient, size))

@@ -140,7 +140,10 @@ pub fn inclusion_proof(tree: &impl Subtrees, index: u64, size: u64) -> io::Resul
 /// [`io::ErrorKind::InvalidInput`] when `old` is more than `new`; else when a hash cannot be read.
 pub fn consistency_proof(tree: &impl Subtrees, old: u64, new: u64) -> io::Result<Vec<Hash>> {
     if old > new {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the older tree is the larger"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the older tree is the larger",
+        ));
     }
     if old == 0 || old == new {
         return Ok(Vec::new());

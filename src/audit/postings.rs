@@ -141,7 +141,10 @@ pub(crate) struct Settled {
 }
 
 fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the index of a segment of the audit log is damaged")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the index of a segment of the audit log is damaged",
+    )
 }
 
 impl Settled {
@@ -169,7 +172,8 @@ impl Settled {
         let blocks = postings.div_ceil(BLOCK_POSTINGS);
         let fences_at = HEAD_BYTES + entries as usize * 4 + postings * POSTING_BYTES + blocks * 4;
         let mut bytes = vec![0; blocks * 8 + 4];
-        file.read_exact_at(&mut bytes, fences_at as u64).map_err(|_| damaged())?;
+        file.read_exact_at(&mut bytes, fences_at as u64)
+            .map_err(|_| damaged())?;
         let (fences, crc) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
         if crc32fast::hash(fences) != u32::from_le_bytes(*crc) {
             return Err(damaged());

@@ -105,7 +105,11 @@ impl Eq for Protected {}
 
 impl fmt::Debug for Protected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() { "Protected()" } else { "Protected(…)" })
+        f.write_str(if self.is_empty() {
+            "Protected()"
+        } else {
+            "Protected(…)"
+        })
     }
 }
 
@@ -125,7 +129,9 @@ impl<'de> Deserialize<'de> for Protected {
             return Ok(Self::default());
         }
         let bytes = STANDARD_NO_PAD.decode(text.as_bytes()).map_err(D::Error::custom)?;
-        let commitment = bytes.try_into().map_err(|_| D::Error::custom("a commitment has 32 bytes"))?;
+        let commitment = bytes
+            .try_into()
+            .map_err(|_| D::Error::custom("a commitment has 32 bytes"))?;
         Ok(Self {
             commitment: Some(commitment),
             ..Self::default()

@@ -65,7 +65,7 @@ pub(crate) fn recover(shared: &Shared, is_writable: bool) -> Result<Recovered, A
         // What comes now begins a segment of its own, behind what is missing.
         growing = None;
     }
-    check_latest_checkpoint(shared, size)?;
+    check_latest_checkpoint(shared, size, is_writable)?;
     let peaks = Peaks::read(&shared.tree, shared.tree.size()?.min(size))?;
     shared.grow_to(peaks.size());
     Ok(Recovered { peaks, growing })
@@ -121,7 +121,10 @@ fn last_segment(
                     bytes = scan.bytes - scan.whole_bytes,
                     "cuts the end of the audit log, which was never acknowledged"
                 );
-                fs::OpenOptions::new().write(true).open(&path)?.set_len(scan.whole_bytes)?;
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(&path)?
+                    .set_len(scan.whole_bytes)?;
             }
         } else {
             // It stays as it is, to be looked at.
@@ -172,11 +175,22 @@ fn follow(shared: &Shared, first: u64, scan: &mut Scan, is_writable: bool) -> Re
     Ok(())
 }
 
-fn check_latest_checkpoint(shared: &Shared, size: u64) -> Result<(), AuditError> {
-    let all = checkpoint::read_all(&shared.checkpoints_path())?;
+fn check_latest_checkpoint(shared: &Shared, size: u64, is_writable: bool) -> Result<(), AuditError> {
+    let kept = checkpoint::read_all(&shared.checkpoints_path())?;
+    if kept.is_torn && is_writable {
+        // Nobody was given it. What comes next must not stand behind half a note.
+        let path = shared.checkpoints_path();
+        fs::copy(&path, path.with_extension("torn"))?;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)?
+            .set_len(kept.whole_bytes)?;
+        tracing::warn!("cuts the last checkpoint of the audit log, which is not whole; a copy is kept");
+    }
     let mut agreed = 0;
     let verifier = shared.signer.verifier();
-    let signed: Vec<_> = all
+    let signed: Vec<_> = kept
+        .notes
         .into_iter()
         .flatten()
         .filter(|checkpoint| verifier.has_signed(checkpoint))
@@ -190,7 +204,10 @@ fn check_latest_checkpoint(shared: &Shared, size: u64) -> Result<(), AuditError>
     if latest.size > size || latest.size > shared.tree.size()? {
         return Err(AuditError::Damaged {
             index: size.min(latest.size),
-            reason: format!("a checkpoint was signed over {} entries, and they are not there", latest.size),
+            reason: format!(
+                "a checkpoint was signed over {} entries, and they are not there",
+                latest.size
+            ),
         });
     }
     if merkle::root(&shared.tree, latest.size)? != latest.root {

@@ -77,7 +77,6 @@ pub struct Page {
     pub damaged: Vec<u64>,
 }
 
-
 impl Search {
     fn limit(&self) -> usize {
         match self.limit {
@@ -102,7 +101,10 @@ impl Search {
             all.push(kinds.collect());
         }
         if !self.events.is_empty() {
-            let events = self.events.iter().map(|event| facets.of(Facet::Event, event.code().value));
+            let events = self
+                .events
+                .iter()
+                .map(|event| facets.of(Facet::Event, event.code().value));
             all.push(events.collect());
         }
         if !self.outcomes.is_empty() && !self.outcomes.contains(&Outcome::Success) {
@@ -165,12 +167,8 @@ impl Search {
     /// True when the segment may hold something of the time that is looked at.
     fn may_hold(&self, segment: &Segment) -> bool {
         let span = segment.span();
-        let is_late = self
-            .from
-            .is_none_or(|from| span.latest >= from.unix_timestamp());
-        let is_early = self
-            .until
-            .is_none_or(|until| span.earliest <= until.unix_timestamp());
+        let is_late = self.from.is_none_or(|from| span.latest >= from.unix_timestamp());
+        let is_early = self.until.is_none_or(|until| span.earliest <= until.unix_timestamp());
         span.earliest > span.latest || (is_late && is_early)
     }
 }

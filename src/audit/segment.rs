@@ -21,7 +21,7 @@ const MAGIC: &[u8; 8] = b"AUDSEG1\n";
 /// Bytes before the first entry: magic, index of the first entry, CRC-32 of both.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = 20;
 /// A segment with so many entries is full.
-pub(crate) const SEGMENT_ENTRIES_MAX: u32 = 16_384;
+pub(crate) const SEGMENT_ENTRIES_MAX: u32 = if cfg!(test) { 512 } else { 16_384 };
 /// A segment with so many bytes is full.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 /// How the names of segments end.
@@ -240,8 +240,7 @@ impl Segment {
     pub(crate) fn erase(&self, number: u32) -> Result<(), AuditError> {
         let (head, offset) = self.head(number)?;
         let (crc_at, values_at) = head.values_at();
-        self.file
-            .write_all_at(&vec![0; head.value_bytes], offset + values_at)?;
+        self.file.write_all_at(&vec![0; head.value_bytes], offset + values_at)?;
         self.file
             .write_all_at(&head.erased_crc().to_le_bytes(), offset + crc_at)?;
         Ok(())
@@ -308,7 +307,10 @@ impl Scan {
                 Err(error) => {
                     scan.wrong(head.index, &error.to_string());
                     // Its leaf may be whole, and only what stands beside it not.
-                    let leaf = head.parts(behind).0.and_then(|leaf| sealer.open(head.index, Part::Leaf, leaf).ok());
+                    let leaf = head
+                        .parts(behind)
+                        .0
+                        .and_then(|leaf| sealer.open(head.index, Part::Leaf, leaf).ok());
                     scan.leaves.push(leaf.map(|leaf| leaf_hash(&leaf)));
                     scan.index.push(offset(found), None, &[]);
                 }

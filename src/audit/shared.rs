@@ -114,7 +114,10 @@ impl Shared {
     pub(crate) fn entry(&self, index: u64) -> Result<Entry, AuditError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let after = segments.partition_point(|segment| segment.first <= index);
-        let segment = after.checked_sub(1).and_then(|position| segments.get(position)).cloned();
+        let segment = after
+            .checked_sub(1)
+            .and_then(|position| segments.get(position))
+            .cloned();
         drop(segments);
         let missing = || AuditError::Damaged {
             index,
@@ -135,7 +138,11 @@ impl Shared {
         if damage.as_ref().is_some_and(|known| known.index <= index) {
             return Ok(());
         }
-        tracing::error!(entry = index, reason, "the audit log is damaged: nothing is destroyed until `filmroom audit acknowledge`");
+        tracing::error!(
+            entry = index,
+            reason,
+            "the audit log is damaged: nothing is destroyed until `filmroom audit acknowledge`"
+        );
         let found = Damage {
             index,
             reason: reason.to_owned(),
@@ -172,10 +179,7 @@ impl Shared {
             file.set_len(length)?;
             return Err(error);
         }
-        *self
-            .latest_checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+        *self.latest_checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         // Those that send on have it to send.
         self.grown.send_modify(|_| {});
         Ok(())

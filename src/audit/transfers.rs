@@ -216,10 +216,8 @@ impl Transfers {
         let limits = self.limits;
         let ended: Vec<_> = {
             let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extract_if(|_, open| {
-                open.last.elapsed() >= limits.quiet || open.since.elapsed() >= limits.longest
-            })
-            .collect()
+            all.extract_if(|_, open| open.last.elapsed() >= limits.quiet || open.since.elapsed() >= limits.longest)
+                .collect()
         };
         self.record(ended).await
     }
@@ -264,7 +262,11 @@ fn accession_number(transfer: &Transfer) -> crate::protected::Protected {
 }
 
 fn some(uid: &str) -> Vec<String> {
-    if uid.is_empty() { Vec::new() } else { vec![uid.to_owned()] }
+    if uid.is_empty() {
+        Vec::new()
+    } else {
+        vec![uid.to_owned()]
+    }
 }
 
 impl Open {
@@ -303,7 +305,11 @@ impl Open {
 
     fn event(self, key: &TransferKey) -> crate::event::Event {
         let mut details = vec![Detail::new("service", key.service)];
-        details.extend(self.went.iter().map(|(what, count)| Detail::new(what, &count.to_string())));
+        details.extend(
+            self.went
+                .iter()
+                .map(|(what, count)| Detail::new(what, &count.to_string())),
+        );
         let classes = self
             .classes
             .into_iter()
@@ -321,7 +327,12 @@ impl Open {
             details,
             ..Study::default()
         };
-        let mut event = events::transferred(self.transfer.parties, self.transfer.action, study, self.transfer.patient);
+        let mut event = events::transferred(
+            self.transfer.parties,
+            self.transfer.action,
+            study,
+            self.transfer.patient,
+        );
         event.purpose = self.transfer.purpose;
         if key.is_failed {
             event = event.ending(Outcome::MinorFailure, "instances could not be transferred");
@@ -332,6 +343,8 @@ impl Open {
 
 impl std::fmt::Debug for Transfers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transfers").field("audit", &self.audit).finish_non_exhaustive()
+        f.debug_struct("Transfers")
+            .field("audit", &self.audit)
+            .finish_non_exhaustive()
     }
 }

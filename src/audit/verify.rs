@@ -96,11 +96,15 @@ impl Checkpoints {
         let mut waiting: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
         let mut before = 0;
         let kept = checkpoint::read_all(&shared.checkpoints_path())?;
-        for checkpoint in kept.into_iter().chain(witnessed.iter().cloned().map(Ok)) {
+        let is_torn = kept.is_torn;
+        for checkpoint in kept.notes.into_iter().chain(witnessed.iter().cloned().map(Ok)) {
             match checkpoint {
                 Ok(checkpoint) if verifier.has_signed(&checkpoint) => {
                     if checkpoint.size > size {
-                        let reason = format!("a checkpoint was signed over {} entries, and they are not there", checkpoint.size);
+                        let reason = format!(
+                            "a checkpoint was signed over {} entries, and they are not there",
+                            checkpoint.size
+                        );
                         found.wrong(size, reason);
                     }
                     before = checkpoint.size;
@@ -112,6 +116,9 @@ impl Checkpoints {
                 ),
             }
         }
+        if is_torn {
+            found.wrong(before.min(size), "the last checkpoint is not whole");
+        }
         Ok(Self { waiting, agreed: 0 })
     }
 
@@ -122,9 +129,9 @@ impl Checkpoints {
             return;
         };
         let root = peaks.root();
+        let is_agreed = roots.iter().all(|signed| *signed == root);
         for signed in roots {
             if signed == root {
-                self.agreed = size;
                 found.checkpoints += 1;
             } else {
                 let reason = format!(
@@ -133,6 +140,9 @@ impl Checkpoints {
                 );
                 found.wrong(self.agreed, reason);
             }
+        }
+        if is_agreed {
+            self.agreed = size;
         }
     }
 }

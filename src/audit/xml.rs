@@ -134,10 +134,12 @@ fn active_participant(out: &mut Out, participant: &Participant) -> std::io::Resu
         for role in &participant.roles {
             coded(out, "RoleIDCode", role.code())?;
         }
-        let is_medium = participant
-            .roles
-            .iter()
-            .any(|role| matches!(role, crate::codes::Role::DestinationMedia | crate::codes::Role::SourceMedia));
+        let is_medium = participant.roles.iter().any(|role| {
+            matches!(
+                role,
+                crate::codes::Role::DestinationMedia | crate::codes::Role::SourceMedia
+            )
+        });
         if is_medium {
             element(out, "MediaIdentifier", Vec::new(), |out| {
                 // Media here are folders, archives and addresses, which all have a URI (CID 405).

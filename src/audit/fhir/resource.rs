@@ -42,7 +42,11 @@ pub fn resource(entry: &Entry, source: &Source) -> Value {
         let coding = json!({"system": PURPOSE, "code": code.value, "display": code.meaning});
         made.insert("purposeOfEvent".into(), json!([{"coding": [coding]}]));
     }
-    let agents: Vec<_> = event.participants.iter().map(|participant| agent(event, participant)).collect();
+    let agents: Vec<_> = event
+        .participants
+        .iter()
+        .map(|participant| agent(event, participant))
+        .collect();
     made.insert("agent".into(), Value::Array(agents));
     let mut from = json!({
         "observer": {"display": source.id},
@@ -82,7 +86,10 @@ fn agent(event: &Event, participant: &Participant) -> Value {
         .iter()
         .any(|role| matches!(role, Role::SourceMedia | Role::DestinationMedia));
     if media {
-        made.insert("media".into(), json!({"system": DCM, "code": "110037", "display": "URI"}));
+        made.insert(
+            "media".into(),
+            json!({"system": DCM, "code": "110037", "display": "URI"}),
+        );
     }
     let mut who = json!({"identifier": {"value": participant.user_id}});
     if let (Some(who), false) = (who.as_object_mut(), participant.user_name.is_empty()) {
@@ -130,7 +137,10 @@ fn entity(object: &Object) -> Value {
         }
         Object::AuditLog(uri) => {
             let mut made = typed("2", "System Object", "13", "Security Resource");
-            made.insert("what".into(), json!({"identifier": {"system": "urn:ietf:rfc:3986", "value": uri}}));
+            made.insert(
+                "what".into(),
+                json!({"identifier": {"system": "urn:ietf:rfc:3986", "value": uri}}),
+            );
             made.insert("name".into(), json!("Security Audit Log"));
             Value::Object(made)
         }
@@ -164,19 +174,35 @@ fn of_study(study: &Study) -> Value {
     if !study.accession_number.is_empty() {
         more.push(("Accession Number".to_owned(), study.accession_number.shown().to_owned()));
     }
-    more.extend(study.series.iter().map(|uid| ("Series Instance UID".to_owned(), uid.clone())));
+    more.extend(
+        study
+            .series
+            .iter()
+            .map(|uid| ("Series Instance UID".to_owned(), uid.clone())),
+    );
     for class in &study.classes {
         more.push(("SOP Class UID".into(), class.uid.clone()));
         more.push(("Number of Instances".into(), class.number.to_string()));
-        more.extend(class.instances.iter().map(|uid| ("SOP Instance UID".to_owned(), uid.clone())));
+        more.extend(
+            class
+                .instances
+                .iter()
+                .map(|uid| ("SOP Instance UID".to_owned(), uid.clone())),
+        );
     }
     with_details(made, &study.details, more)
 }
 
 fn typed(kind: &str, kind_name: &str, role: &str, role_name: &str) -> Map<String, Value> {
     let mut made = Map::new();
-    made.insert("type".into(), json!({"system": ENTITY_TYPE, "code": kind, "display": kind_name}));
-    made.insert("role".into(), json!({"system": OBJECT_ROLE, "code": role, "display": role_name}));
+    made.insert(
+        "type".into(),
+        json!({"system": ENTITY_TYPE, "code": kind, "display": kind_name}),
+    );
+    made.insert(
+        "role".into(),
+        json!({"system": OBJECT_ROLE, "code": role, "display": role_name}),
+    );
     made
 }
 

@@ -90,7 +90,9 @@ pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Re
             }
             "address" => search.address = Some(value.to_owned()),
             "type" => search.events = list(value, EventId::of).ok_or_else(|| problem("it is no code of CID 400"))?,
-            "subtype" => search.types = list(value, EventType::of).ok_or_else(|| problem("it is no code of CID 401"))?,
+            "subtype" => {
+                search.types = list(value, EventType::of).ok_or_else(|| problem("it is no code of CID 401"))?
+            }
             "action" => search.actions = list(value, Action::of).ok_or_else(|| problem("it is none of C R U D E"))?,
             "outcome" => {
                 search.outcomes = list(value, Outcome::of).ok_or_else(|| problem("it is none of 0, 4, 8 and 12"))?;
@@ -149,18 +151,33 @@ fn period(value: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
         }
         7 => {
             let start = day(&format!("{value}-01"))?;
-            Some((start, start + Duration::days(i64::from(start.month().length(start.year())))))
+            Some((
+                start,
+                start + Duration::days(i64::from(start.month().length(start.year()))),
+            ))
         }
         10 => {
             let start = day(value)?;
             Some((start, start.checked_add(Duration::DAY)?))
         }
         _ => {
-            let with_seconds = if value.len() == 16 { format!("{value}:00Z") } else { value.to_owned() };
-            let with_zone = if with_seconds.len() == 19 { with_seconds + "Z" } else { with_seconds };
+            let with_seconds = if value.len() == 16 {
+                format!("{value}:00Z")
+            } else {
+                value.to_owned()
+            };
+            let with_zone = if with_seconds.len() == 19 {
+                with_seconds + "Z"
+            } else {
+                with_seconds
+            };
             // An unencoded + of a time zone came as a space.
             let start = OffsetDateTime::parse(&with_zone.replace(' ', "+"), &Rfc3339).ok()?;
-            let precision = if start.nanosecond() == 0 { Duration::SECOND } else { Duration::MILLISECOND };
+            let precision = if start.nanosecond() == 0 {
+                Duration::SECOND
+            } else {
+                Duration::MILLISECOND
+            };
             Some((start, start.checked_add(precision)?))
         }
     }
@@ -219,7 +236,9 @@ fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                encoded.push(char::from(byte))
+            }
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }
