@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, StudySelector,
-    engine::{Engine, EngineKind, MemoryEngine, SealedEngine},
+    engine::{Engine, EngineKind, GatheringEngine, MemoryEngine, SealedEngine},
 };
 use crate::{
     encryption::Secret,
@@ -68,7 +68,11 @@ impl Tested {
             self.engine = None;
             let engine = kind.open(folder.path(), 1 << 20).unwrap();
             self.engine = Some(match &self.key {
-                Some(key) => Arc::new(SealedEngine::new(engine, key).unwrap()),
+                // As the store has them.
+                Some(key) => {
+                    let sealed = SealedEngine::new(engine, key).unwrap();
+                    Arc::new(GatheringEngine::new(Arc::new(sealed)).unwrap())
+                }
                 None => engine,
             });
         } else if self.engine.is_none() {

@@ -1,11 +1,11 @@
 //! The applier: indexes what is durable and gives the answers.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::{
-    Shelf, Turnstile, Waiting, WaitingEntry,
+    Shelf, Waiting, WaitingEntry,
     committer::{InFlight, Pending},
 };
 use crate::{
@@ -14,9 +14,6 @@ use crate::{
     model::SopInstanceUid,
     store::{Committed, StoreError},
 };
-
-/// Instances indexed in one batch at most.
-const APPLY_MAX_INSTANCES: usize = 512;
 
 /// A batch that is on stable storage.
 pub(super) struct Batch {
@@ -34,32 +31,15 @@ pub(super) struct Indexed {
 }
 
 pub(super) struct Applier {
-    pub(super) batches: Receiver<Batch>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) writer: Arc<Mutex<CatalogWriter>>,
     pub(super) waiting: Arc<Mutex<Waiting>>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) counters: Arc<Counters>,
-    pub(super) turnstile: Arc<Turnstile>,
 }
 
 impl Applier {
-    pub(super) fn run(self) {
-        while let Ok(mut batch) = self.batches.recv() {
-            let mut batches = 1;
-            while batch.instances.len() < APPLY_MAX_INSTANCES
-                && let Ok(next) = self.batches.try_recv()
-            {
-                batch.instances.extend(next.instances);
-                batch.end = next.end;
-                batches += 1;
-            }
-            self.apply(batch);
-            self.turnstile.done(batches);
-        }
-    }
-
-    fn apply(&self, batch: Batch) {
+    pub(super) fn apply(&self, batch: Batch) {
         if self.counters.has_index_failed() {
             // Applying a later batch would move the checkpoint past the one that failed.
             return self.refuse(batch);

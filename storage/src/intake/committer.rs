@@ -1,13 +1,10 @@
-//! Group commit: one thread gathers what waits, decides on duplicates, writes once, syncs once, and hands on to the
-//! applier, which indexes the batch while the next one is synced.
+//! Group commit: one thread gathers what waits, decides on duplicates, writes once, syncs once, and has the batch indexed. A
+//! thread of its own for the last step would cost more than the step: the index takes batches in memory.
 
 use std::{
     collections::HashMap,
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{Builder, JoinHandle},
 };
 
@@ -34,8 +31,6 @@ use crate::{
 const BATCH_MAX_INSTANCES: usize = 256;
 /// Bytes in one batch, about.
 const BATCH_MAX_BYTES: u64 = 32 << 20;
-/// Batches that may wait for the applier.
-const BATCHES_AHEAD: usize = 2;
 /// Orders that may wait for the committer; more wait with the callers.
 const ORDERS_MAX: usize = 1024;
 
@@ -83,7 +78,7 @@ impl Pending {
     }
 }
 
-/// What the threads work on.
+/// What the thread works on.
 pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) catalog: Arc<Catalog>,
@@ -95,23 +90,20 @@ pub(crate) struct Parts {
     pub(crate) turnstile: Arc<Turnstile>,
 }
 
-/// Starts both threads. They end, with all work done, when every sender is gone.
-pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, Vec<JoinHandle<()>>)> {
+/// Starts the thread. It ends, with all work done, when every sender is gone.
+pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, JoinHandle<()>)> {
     let (orders, receiver) = mpsc::channel(ORDERS_MAX);
-    let (batches, written) = sync_channel(BATCHES_AHEAD);
     let in_flight = Arc::new(InFlight::default());
     let applier = Applier {
-        batches: written,
         in_flight: Arc::clone(&in_flight),
         writer: parts.writer,
         waiting: Arc::clone(&parts.waiting),
         shelf: parts.shelf,
         counters: Arc::clone(&parts.counters),
-        turnstile: Arc::clone(&parts.turnstile),
     };
     let committer = Committer {
         orders: receiver,
-        batches,
+        applier,
         in_flight,
         log: parts.log,
         catalog: parts.catalog,
@@ -120,14 +112,13 @@ pub(crate) fn start(parts: Parts) -> io::Result<(mpsc::Sender<Order>, Vec<JoinHa
         counters: parts.counters,
         turnstile: parts.turnstile,
     };
-    let applier = Builder::new().name("index".into()).spawn(move || applier.run())?;
     let committer = Builder::new().name("committer".into()).spawn(move || committer.run())?;
-    Ok((orders, vec![committer, applier]))
+    Ok((orders, committer))
 }
 
 struct Committer {
     orders: mpsc::Receiver<Order>,
-    batches: SyncSender<Batch>,
+    applier: Applier,
     in_flight: Arc<InFlight>,
     log: Log,
     catalog: Arc<Catalog>,
@@ -192,7 +183,7 @@ impl Committer {
 
     fn commit(&mut self, batch: Vec<Pending>) {
         let turnstile = Arc::clone(&self.turnstile);
-        let turn = turnstile.enter();
+        let _turn = turnstile.enter();
         let received_at = OffsetDateTime::now_utc();
         match self.write(&batch, received_at) {
             Ok((places, end)) => {
@@ -207,9 +198,7 @@ impl Committer {
                     .into_iter()
                     .zip(places)
                     .map(|(pending, place)| indexed(pending, place, received_at));
-                turn.hand_on();
-                // The applier lives as long as this thread; were it gone, nobody would be told success.
-                let _ = self.batches.send(Batch {
+                self.applier.apply(Batch {
                     instances: indexed.collect(),
                     end,
                 });

@@ -259,7 +259,7 @@ async fn life(
         counters: Arc::new(Counters::default()),
         turnstile: Arc::default(),
     };
-    let (orders, threads) = super::start(parts).unwrap();
+    let (orders, committer) = super::start(parts).unwrap();
     let mut answers = Vec::new();
     for sample in samples {
         let mut incoming = Incoming::new(nursery.clone(), sample.file_head(), 0);
@@ -288,9 +288,7 @@ async fn life(
         }
     }
     drop(orders);
-    for thread in threads {
-        thread.join().unwrap();
-    }
+    committer.join().unwrap();
     acknowledged
 }
 

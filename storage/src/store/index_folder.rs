@@ -18,7 +18,7 @@ use crate::{
     encryption::Secret,
     index::{
         Catalog, CatalogWriter, IndexError,
-        engine::{Engine, EngineKind, SealedEngine},
+        engine::{Engine, EngineKind, GatheringEngine, SealedEngine},
     },
     intake::medium::sync_folder,
     model::SopInstanceUid,
@@ -166,6 +166,7 @@ impl IndexFolder<'_> {
             Some(key) => Arc::new(SealedEngine::new(engine, key)?),
             None => engine,
         };
+        let engine: Arc<dyn Engine> = Arc::new(GatheringEngine::new(engine)?);
         let catalog = Arc::new(Catalog::open(Arc::clone(&engine))?);
         let writer = CatalogWriter::new(Arc::clone(&catalog))?;
         Ok(OpenIndex {

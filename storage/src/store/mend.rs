@@ -35,7 +35,7 @@ impl Inner {
     /// Returns how many instances the index had missed.
     fn mend(&self) -> Result<u64, StoreError> {
         self.nursery.space.check(0)?;
-        let _nothing_comes_in = self.turnstile.close();
+        let _nothing_comes_in = self.turnstile.enter();
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         self.engine.recover()?;
         self.catalog.reload()?;

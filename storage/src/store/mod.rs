@@ -249,7 +249,7 @@ struct Inner {
 /// What is there until the store is closed.
 struct Running {
     orders: mpsc::Sender<Order>,
-    threads: Vec<JoinHandle<()>>,
+    committer: JoinHandle<()>,
     tasks: Vec<tokio::task::AbortHandle>,
 }
 

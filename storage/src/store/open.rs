@@ -96,20 +96,23 @@ impl Store {
 }
 
 impl Inner {
-    /// Ends the threads after all that was given to them is done.
+    /// Ends the committer after all that was given to it is done.
     fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { orders, threads, tasks }) = running else {
+        let Some(Running {
+            orders,
+            committer,
+            tasks,
+        }) = running
+        else {
             return;
         };
         for task in tasks {
             task.abort();
         }
         drop(orders);
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the store panicked");
-            }
+        if committer.join().is_err() {
+            tracing::error!("the committer panicked");
         }
     }
 }
@@ -231,10 +234,10 @@ fn open(
         counters: Arc::clone(&counters),
         turnstile: Arc::clone(&turnstile),
     };
-    let (orders, threads) = intake::start(parts)?;
+    let (orders, committer) = intake::start(parts)?;
     let running = Mutex::new(Some(Running {
         orders,
-        threads,
+        committer,
         tasks: Vec::new(),
     }));
     let inner = Inner {

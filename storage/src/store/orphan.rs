@@ -149,7 +149,7 @@ impl Store {
             }
         }
         // The same instances may be on their way in just now.
-        let _nothing_comes_in = self.inner.turnstile.close();
+        let _nothing_comes_in = self.inner.turnstile.enter();
         let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for addition in &additions {
             if self

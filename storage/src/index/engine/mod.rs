@@ -1,11 +1,14 @@
 //! What the index needs of an embedded engine: an ordered map of bytes that takes batches.
 
 mod fjall;
+mod gathering;
 mod memory;
 mod sealed;
 mod sled;
 
-pub use self::{fjall::FjallEngine, memory::MemoryEngine, sealed::SealedEngine, sled::SledEngine};
+pub use self::{
+    fjall::FjallEngine, gathering::GatheringEngine, memory::MemoryEngine, sealed::SealedEngine, sled::SledEngine,
+};
 
 use std::{collections::HashMap, ops::ControlFlow, path::Path, sync::Arc};
 

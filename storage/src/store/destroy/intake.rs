@@ -15,7 +15,7 @@ impl Store {
         {
             let inner = std::sync::Arc::clone(&self.inner);
             tokio::task::spawn_blocking(move || {
-                let _nothing_comes_in = inner.turnstile.close();
+                let _nothing_comes_in = inner.turnstile.enter();
                 inner.segments.close_open();
             })
             .await

@@ -244,7 +244,7 @@ impl Store {
         decision: u64,
     ) -> Result<(), StoreError> {
         // Nothing comes in between looking who describes the study from now on and writing it down.
-        let _nothing_comes_in = self.inner.turnstile.close();
+        let _nothing_comes_in = self.inner.turnstile.enter();
         let mut heirs = std::collections::HashMap::new();
         for record in self.inner.catalog.heirs(&study, &instances)? {
             let heir = Heir {
@@ -273,7 +273,7 @@ impl Store {
         let _nothing_is_trimmed = self.inner.keeping.lock().await;
         let inner = std::sync::Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || {
-            let _nothing_comes_in = inner.turnstile.close();
+            let _nothing_comes_in = inner.turnstile.enter();
             let _no_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
             inner.engine.rewrite()?;
             super::index_folder::remove_aside(&inner.options.data)?;
