@@ -27,6 +27,8 @@ const UNDER_WAY: &str = ".put";
 /// Written bytes go to the device in portions of this size, so that a large object holds nobody else up at its end.
 const SYNC_EVERY_BYTES: u64 = 8 << 20;
 const COPY_BYTES: usize = 128 << 10;
+/// Shorter pieces are put together before they are written: a call to the system costs more than they do.
+const TOGETHER_BELOW_BYTES: u64 = 64 << 10;
 
 /// Objects as files of a local folder; durable by `fsync` of file and folder, atomic by `rename`.
 #[derive(Debug, Clone)]
@@ -98,8 +100,22 @@ fn create_folders(root: &Path, folder: &Path) -> io::Result<()> {
 fn write_body(path: &Path, body: &Body) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let (mut written, mut synced) = (0, 0);
+    let mut small = Vec::new();
     for piece in body.pieces() {
         let mut from = 0;
+        if piece.len() < TOGETHER_BELOW_BYTES {
+            read_all(piece.as_ref(), &mut small)?;
+            from = piece.len();
+        }
+        if small.len() >= COPY_BYTES || (from < piece.len() && !small.is_empty()) {
+            file.write_all_at(&small, written)?;
+            written += small.len() as u64;
+            small.clear();
+            if written - synced >= SYNC_EVERY_BYTES {
+                file.sync_data()?;
+                synced = written;
+            }
+        }
         while from < piece.len() {
             let portion = (piece.len() - from).min(SYNC_EVERY_BYTES);
             copy(piece.as_ref(), from, portion, &file, written)?;
@@ -111,7 +127,21 @@ fn write_body(path: &Path, body: &Body) -> io::Result<()> {
             }
         }
     }
+    file.write_all_at(&small, written)?;
     file.sync_all()
+}
+
+fn read_all(source: &dyn ReadAt, into: &mut Vec<u8>) -> io::Result<()> {
+    let mut from = 0;
+    while from < source.len() {
+        let piece = source.read_at(from, COPY_BYTES)?;
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        into.extend_from_slice(&piece);
+        from += piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// Copies within the kernel where both ends are files.
