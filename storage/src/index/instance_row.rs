@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use super::{
     codec::{Decoder, Encoder, Undecodable},
     rows::{attributes, decode_time, encode_time},
+    typical,
 };
 use crate::model::{Attributes, FrameRange, FrameTable, Location, PixelData, has_long_length};
 
@@ -60,10 +61,18 @@ impl InstanceRow {
         let received_at = decode_time(&mut row)?;
         let pixel_data = decode_pixel_data(&mut row)?;
         let stripped = row.byte()?;
-        let attributes = if stripped == 0 {
-            attributes(row.rest())
+        let plain;
+        let elements = if stripped & COMPRESSED == 0 {
+            row.rest()
         } else {
-            restore(row.rest(), stripped, &sop_class_uid(sop_class)?, sop_instance_uid)
+            let length = usize::try_from(row.number()?).unwrap_or(usize::MAX);
+            plain = typical::decompress(row.rest(), length).ok_or(Undecodable("the attributes of an instance"))?;
+            &plain
+        };
+        let attributes = if stripped & !COMPRESSED == 0 {
+            attributes(elements)
+        } else {
+            restore(elements, stripped, &sop_class_uid(sop_class)?, sop_instance_uid)
         };
         Ok(Self {
             location,
@@ -213,6 +222,8 @@ fn decode_pixel_data(row: &mut Decoder<'_>) -> Result<Option<PixelData>, Undecod
 
 const STRIPPED_SOP_CLASS: u8 = 1;
 const STRIPPED_SOP_INSTANCE: u8 = 2;
+/// The length of the plain bytes and compressed ones follow.
+const COMPRESSED: u8 = 4;
 
 /// An element of VR UI as normal form writes it.
 fn uid_element(tag: u32, uid: &str) -> Vec<u8> {
@@ -246,10 +257,14 @@ fn strip(row: &mut Encoder, attributes: &Attributes, sop_class_uid: &str, sop_in
         }
     }
     kept.push(rest);
-    row.byte(stripped);
-    for part in kept {
-        row.raw(part);
-    }
+    let kept = kept.concat();
+    match typical::compress(&kept) {
+        Some(compressed) => row
+            .byte(stripped | COMPRESSED)
+            .number(kept.len() as u64)
+            .raw(&compressed),
+        None => row.byte(stripped).raw(&kept),
+    };
 }
 
 /// Where the element `tag` begins among elements in normal form.

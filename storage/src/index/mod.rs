@@ -16,6 +16,7 @@ mod marks;
 mod model_test;
 mod read;
 mod rows;
+mod typical;
 mod write;
 
 pub use self::{
