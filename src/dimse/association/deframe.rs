@@ -131,6 +131,11 @@ impl Deframer {
         &self.command
     }
 
+    /// True when the rest of a PDU or of a command set is to come.
+    pub(crate) fn is_amid(&self) -> bool {
+        self.available() > 0 || self.pdu_remaining > 0 || self.pdv.is_some() || self.command_context.is_some()
+    }
+
     fn available(&self) -> usize {
         self.end - self.start
     }

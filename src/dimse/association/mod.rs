@@ -142,6 +142,8 @@ pub(crate) struct Association {
     held: Option<Event>,
     /// A write began and has not ended: nothing sensible can follow but closing.
     writing: bool,
+    /// The last read was short, and may be the first piece of what the peer holds back.
+    unacknowledged: bool,
     negotiated: Negotiated,
     config: Arc<DimseConfig>,
     next_message_id: u16,
@@ -166,6 +168,7 @@ impl Association {
             outgoing: Vec::new(),
             held: None,
             writing: false,
+            unacknowledged: false,
             negotiated: Negotiated::default(),
             config,
             next_message_id: 0,
@@ -221,6 +224,10 @@ impl Association {
             if let Some(event) = self.buffered()? {
                 return Ok(event);
             }
+            // What is whole is answered soon, and acknowledged by the answer.
+            if wait != Wait::Idle || self.deframer.is_amid() {
+                self.acknowledge();
+            }
             timeout(limit, self.fill())
                 .await
                 .map_err(|_| AssociationError::Timeout(doing))??;
@@ -240,7 +247,12 @@ impl Association {
                 return Ok(Some(event));
             }
             match self.fill().now_or_never() {
-                None => return Ok(None),
+                None => {
+                    if self.deframer.is_amid() {
+                        self.acknowledge();
+                    }
+                    return Ok(None);
+                }
                 Some(result) => result?,
             }
         }
@@ -266,6 +278,12 @@ impl Association {
         }
     }
 
+    fn acknowledge(&mut self) {
+        if std::mem::take(&mut self.unacknowledged) {
+            self.connection.acknowledge();
+        }
+    }
+
     async fn fill(&mut self) -> Result<(), AssociationError> {
         let length = match self.connection.read(self.deframer.space()).await {
             // A TLS peer that hangs up without saying so (RFC 8446 §6.1): every message says itself where it ends.
@@ -277,9 +295,7 @@ impl Association {
         }
         self.deframer.filled(length);
         // A read that filled the buffer is one of many in a row; those are acknowledged without help.
-        if length < ACKNOWLEDGED_LENGTH {
-            self.connection.acknowledge();
-        }
+        self.unacknowledged = length < ACKNOWLEDGED_LENGTH;
         Ok(())
     }
 
