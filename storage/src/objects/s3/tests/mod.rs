@@ -1,7 +1,9 @@
 //! Against real servers over a socket: moto, or the one that `tests/run --s3` starts.
 
 mod faults;
+mod instance;
 pub(crate) mod server;
+mod versions;
 
 use std::time::Duration;
 
