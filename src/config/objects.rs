@@ -306,13 +306,19 @@ impl Config {
         }
         let replica = &self.replica_s3;
         if !replica.bucket.is_empty() && self.replica.folder.is_some() {
-            problems.push("replica.folder and replica.s3.bucket both name a replica: there is one; take one of them out".to_owned());
+            problems.push(
+                "replica.folder and replica.s3.bucket both name a replica: there is one; take one of them out"
+                    .to_owned(),
+            );
         }
         let same = (&replica.endpoint, &replica.bucket, &replica.prefix) == (&s3.endpoint, &s3.bucket, &s3.prefix);
         if !replica.bucket.is_empty() && same && self.objects.engine == ObjectsAt::S3 {
             problems.push("replica.s3 names the place that objects.s3 names: a replica is a second store".to_owned());
         }
-        let has_keys = (!replica.access_key_id.is_empty(), !replica.secret_access_key.reveal().is_empty());
+        let has_keys = (
+            !replica.access_key_id.is_empty(),
+            !replica.secret_access_key.reveal().is_empty(),
+        );
         if has_keys.0 != has_keys.1 || (replica.credentials == CredentialsFrom::Keys && has_keys != (true, true)) {
             problems.push(
                 "replica.s3.access_key_id and replica.s3.secret_access_key belong together: set both, the secret best as \
