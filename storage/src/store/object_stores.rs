@@ -145,7 +145,10 @@ pub async fn state_place(options: &StoreOptions, access: StateAccess) -> Result<
         return Ok(plain);
     };
     let objects: Arc<dyn ObjectStore> = match &options.objects {
-        ObjectsEngine::Local => Arc::new(LocalObjects::beside(options.data.join("objects"))),
+        ObjectsEngine::Local if access == StateAccess::Look => {
+            Arc::new(LocalObjects::beside(options.data.join("objects")))
+        }
+        ObjectsEngine::Local => Arc::new(LocalObjects::open(options.data.join("objects"))?),
         ObjectsEngine::S3(s3) => Arc::new(S3Objects::open((**s3).clone()).await.map_err(from_store)?),
     };
     if access == StateAccess::Look && !is_encrypted(objects.as_ref()).await.map_err(from_objects)? {

@@ -324,3 +324,32 @@ async fn an_encrypted_index_that_does_not_read_is_put_aside_sealed() {
     assert_eq!(aside.count(), 1);
     assert_eq!(holding(fixture.folder.path(), &PATIENT), Vec::<PathBuf>::new());
 }
+
+/// Whoever does not open the store finds the same small state, before the first start and while an archive runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_state_is_the_same_with_and_without_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::new(folder.path());
+    options.free_space_min_bytes = 0;
+    options.encryption = under(MasterKeys::random().unwrap());
+    let plain = state_place(&options, StateAccess::Look).await.unwrap();
+    assert!(
+        crate::state::StateFolder::look::<u32>(plain, "peers")
+            .unwrap()
+            .records
+            .is_empty()
+    );
+    let place = state_place(&options, StateAccess::Change).await.unwrap();
+    let (state, _) = crate::state::StateFolder::open::<u32>(place, "peers").unwrap();
+    state.put("MODALITY", &7).unwrap();
+    let store = Store::open(options.clone(), describer()).await.unwrap();
+    let looked = state_place(&options, StateAccess::Look).await.unwrap();
+    for place in [store.state(), looked] {
+        let loaded = crate::state::StateFolder::look::<u32>(place, "peers").unwrap();
+        assert_eq!(
+            (loaded.records, loaded.damaged),
+            (vec![("MODALITY".to_owned(), 7)], vec![])
+        );
+    }
+    assert_eq!(holding(folder.path(), &["MODALITY"]), Vec::<PathBuf>::new());
+}
