@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::Router;
 use filmroom_storage::{
     encryption::{Encryption, MasterKeys},
-    state::StateError,
-    store::{ScrubOptions, Store, StoreOptions},
+    state::{StateError, StatePlace},
+    store::{self, ScrubOptions, StateAccess, Store, StoreOptions},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::{
     failure::{Failure, Status},
     health,
     http::{self, HttpServing},
+    runtime,
     settings_flags::reachable,
 };
 use crate::config::Config;
@@ -59,10 +60,10 @@ impl Server {
         let folder = config.data.folder.clone();
         let (tls_server, tls_client) = tls(config)?;
         let store = open_store(config).await?;
-        let peers = Arc::new(open_peers(config)?);
+        let peers = Arc::new(open_peers(config, &store)?);
         let retrieve = Retrieve::new(store.clone());
         let rules = config.dicom.forward.clone();
-        let forwarding = Forwarding::open(rules, retrieve.clone(), &folder, config.forwarding())
+        let forwarding = Forwarding::open(rules, retrieve.clone(), store.state(), config.forwarding())
             .map_err(|error| state_failure("the queue of what is forwarded", &error))?;
         let ingest = match config.dicom.forward.is_empty() {
             true => Ingest::new(store.clone()),
@@ -72,7 +73,7 @@ impl Server {
             ingest,
             query: QueryRoom::new(store.clone()),
             retrieve: retrieve.clone(),
-            commitment: Commitments::open(store.clone(), retrieve, &folder, config.commitment())
+            commitment: Commitments::open(store.clone(), retrieve, store.state(), config.commitment())
                 .map_err(|error| state_failure("requests for storage commitment", &error))?,
             forwarding,
         };
@@ -181,9 +182,9 @@ fn tls(config: &Config) -> Result<Tls, Failure> {
     Ok((server, config.tls_client().map_err(failed)?.map(Arc::new)))
 }
 
-fn open_peers(config: &Config) -> Result<Peers, Failure> {
+fn open_peers(config: &Config, store: &Store) -> Result<Peers, Failure> {
     let settings = config.dicom.peers.clone();
-    Peers::open(settings, &config.data.folder).map_err(|error| state_failure("peers", &error))
+    Peers::open(settings, store.state()).map_err(|error| state_failure("peers", &error))
 }
 
 fn state_failure(what: &str, error: &StateError) -> Failure {
@@ -239,6 +240,16 @@ pub fn store_options(config: &Config) -> Result<StoreOptions, Failure> {
         plain: config.encryption.plain_objects,
     });
     Ok(options)
+}
+
+/// Where small state lies, for commands that do not open the store.
+///
+/// # Errors
+/// [`Failure`] when the archive is encrypted and its key cannot be had.
+pub fn state_place(config: &Config, access: StateAccess) -> Result<StatePlace, Failure> {
+    let options = store_options(config)?;
+    let place = runtime::build(&config.run)?.block_on(store::state_place(&options, access));
+    place.map_err(|error| Failure::store(&config.data.folder, &error))
 }
 
 /// Closes a store.

@@ -3,12 +3,12 @@
 use std::{
     fs,
     io::IsTerminal,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use filmroom_storage::store::{VerifyOptions, VerifyPosition, VerifyReport};
+use filmroom_storage::store::{Store, VerifyOptions, VerifyReport};
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
@@ -27,8 +27,6 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 const REMEMBER_EVERY: Duration = Duration::from_secs(5);
 /// So many problems are printed; the report names more.
 const PRINTED_MAX: usize = 20;
-/// In the data folder: where a run that was stopped goes on.
-const PLACE: &str = "verify.json";
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -59,23 +57,22 @@ impl Verify {
         // A name that is mistyped must not become an empty archive.
         fs::metadata(&folder).map_err(|error| Failure::io("read the data folder", &folder, &error))?;
         logging::start(&config.log);
-        let place = folder.join(PLACE);
-        let resume = match self.restart {
-            true => None,
-            false => stopped_at(&place),
-        };
-        if let Some(report) = &resume {
-            eprintln!("verify: goes on where it was stopped, {} objects in", report.objects);
-        }
         let began = Instant::now();
         let runtime = runtime::build(&config.run)?;
         let report = runtime.block_on(async {
             let store = open_store(&config).await?;
+            let resume = match self.restart {
+                true => None,
+                false => store.stopped_verification(),
+            };
+            if let Some(report) = &resume {
+                eprintln!("verify: goes on where it was stopped, {} objects in", report.objects);
+            }
             let options = VerifyOptions {
                 bytes_per_second: rate,
                 resume,
             };
-            let mut shown = Shown::new(&place);
+            let mut shown = Shown::new(&store);
             let verified = tokio::select! {
                 verified = store.verify(options, |report| shown.show(report)) => {
                     verified.map_err(|error| Failure::store(&folder, &error))
@@ -128,16 +125,10 @@ fn rate(text: &str) -> Result<u64, Failure> {
     }
 }
 
-/// Where an earlier run was stopped. A place that does not read is none.
-fn stopped_at(place: &Path) -> Option<VerifyReport> {
-    let report: VerifyReport = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
-    (report.position != VerifyPosition::End).then_some(report)
-}
-
 /// Shows how far it is, and writes down where to go on.
 struct Shown<'a> {
     bar: Option<ProgressBar>,
-    place: &'a Path,
+    store: &'a Store,
     began: Instant,
     /// Bytes that an earlier run had read.
     skipped: Option<u64>,
@@ -147,7 +138,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(place: &'a Path) -> Self {
+    fn new(store: &'a Store) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
             let template = "{bar:30.cyan/black} {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_msg}";
@@ -159,7 +150,7 @@ impl<'a> Shown<'a> {
         let now = Instant::now();
         Self {
             bar,
-            place,
+            store,
             began: now,
             skipped: None,
             last_line: now,
@@ -187,7 +178,7 @@ impl<'a> Shown<'a> {
         }
         if self.last_place.elapsed() >= REMEMBER_EVERY {
             self.last_place = Instant::now();
-            remember(self.place, report);
+            remember(self.store, report);
         }
         self.last = Some(report.clone());
     }
@@ -197,21 +188,17 @@ impl<'a> Shown<'a> {
             bar.finish_and_clear();
         }
         if is_done {
-            let _ = fs::remove_file(self.place);
+            // A place that stays is one to go on from, and what it says is done.
+            let _ = self.store.forget_verification();
         } else if let Some(last) = &self.last {
-            remember(self.place, last);
+            remember(self.store, last);
         }
     }
 }
 
 /// A place that cannot be written costs no more than reading again.
-fn remember(place: &Path, report: &VerifyReport) {
-    let new = place.with_extension("new");
-    let written = serde_json::to_vec(report)
-        .map_err(std::io::Error::other)
-        .and_then(|bytes| fs::write(&new, bytes))
-        .and_then(|()| fs::rename(&new, place));
-    if let Err(error) = written {
+fn remember(store: &Store, report: &VerifyReport) {
+    if let Err(error) = store.remember_verification(report) {
         tracing::warn!(%error, "where to go on cannot be written down");
     }
 }
@@ -231,6 +218,8 @@ fn summary(report: &VerifyReport) -> String {
         format!("{} decisions", report.decisions),
     ];
     for (count, words) in [
+        (report.state_records, "records of state"),
+        (report.keys, "keys"),
         (report.repaired, "objects repaired"),
         (report.removed, "needless packs removed"),
         (report.adopted, "instances indexed again"),

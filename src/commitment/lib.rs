@@ -15,14 +15,13 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use filmroom_storage::{
-    state::{StateError, StateFolder},
+    state::{StateError, StateFolder, StatePlace},
     store::Store,
 };
 use serde::{Deserialize, Serialize};
@@ -156,8 +155,13 @@ impl Commitments {
     ///
     /// # Errors
     /// [`StateError`] when what was kept cannot be read. A record that is damaged is logged and left out.
-    pub fn open(store: Store, retrieve: Retrieve, data: &Path, limits: Limits) -> Result<Self, StateError> {
-        let (folder, loaded) = StateFolder::open(data, KIND)?;
+    pub fn open(
+        store: Store,
+        retrieve: Retrieve,
+        state: impl Into<StatePlace>,
+        limits: Limits,
+    ) -> Result<Self, StateError> {
+        let (folder, loaded) = StateFolder::open(state, KIND)?;
         for damaged in &loaded.damaged {
             tracing::error!(path = %damaged.path.display(), why = damaged.why, "a request for storage commitment is lost: the requestor has to ask again");
         }

@@ -28,6 +28,7 @@ impl Config {
         options.settle_from_bytes = storage.settle_from.0;
         options.index_cache_bytes = storage.index_cache.0;
         options.replica.clone_from(&self.replica.folder);
+        options.replica_s3 = self.replica_s3();
         options.objects = self.objects_engine();
         options.cache_bytes = self.objects.cache_max.0;
         options.acknowledge = self.acknowledge();

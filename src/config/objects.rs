@@ -199,7 +199,81 @@ section! {
     }
 }
 
+section! {
+    /// The second store in a bucket.
+    ReplicaS3 "replica.s3" {
+        endpoint: String = String::new(),
+            unit "",
+            about "Address of the store that holds the replica; none: Amazon's for the region.",
+            why "Best another store than that of the objects, in another place.";
+        region: String = String::new(),
+            unit "",
+            about "Region of the replica; none: AWS_REGION, else us-east-1 at an endpoint.",
+            why "Most stores but Amazon's take any.";
+        bucket: String = String::new(),
+            unit "",
+            about "Bucket that every object is put into as well; damaged ones are repaired from it. None: no replica in a bucket. It must exist.",
+            why "Only whoever runs the archive knows of a second store. What it misses while it is away it catches up with.";
+        prefix: String = String::new(),
+            unit "",
+            about "Names of all objects of the replica begin with this and a slash.",
+            why "Several archives can share a bucket.";
+        path_style: PathStyle = PathStyle::Auto,
+            unit "",
+            about "Whether the bucket stands in the path of addresses, as for objects.s3.path_style.",
+            why "Stores in the house often answer to one name only: say true.";
+        credentials: CredentialsFrom = CredentialsFrom::Auto,
+            unit "",
+            about "Where the credentials come from, as for objects.s3.credentials.",
+            why "As other programs find them.";
+        profile: String = String::new(),
+            unit "",
+            about "Profile of the shared credentials file; none: AWS_PROFILE, else default.",
+            why "Another store has another profile.";
+        access_key_id: String = String::new(),
+            unit "",
+            about "Access key ID, for credentials = keys.",
+            why "It is no secret, but belongs to one.";
+        secret_access_key: Secret = empty(),
+            unit "",
+            about "Secret access key; better in the environment than in a file that others read.",
+            why "It is never shown or logged.";
+        storage_class: String = String::new(),
+            unit "",
+            about "Storage class of the replica's packs; none: as the bucket says.",
+            why "A replica is read when something is damaged: a class for what is seldom read fits.";
+    }
+}
+
+impl ReplicaS3 {
+    /// What is not said of the replica is as for the objects; nothing in it is locked, and its server keeps the keys.
+    fn options(&self, objects: &S3) -> S3Options {
+        let like = S3 {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            bucket: self.bucket.clone(),
+            prefix: self.prefix.clone(),
+            path_style: self.path_style,
+            credentials: self.credentials,
+            profile: self.profile.clone(),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+            storage_class: self.storage_class.clone(),
+            sse: EncryptedBy::None,
+            lock_mode: LockedAs::None,
+            ..objects.clone()
+        };
+        like.options()
+    }
+}
+
 impl Config {
+    /// The second store, where it is a bucket.
+    pub(super) fn replica_s3(&self) -> Option<Box<S3Options>> {
+        let is_wanted = !self.replica_s3.bucket.is_empty();
+        is_wanted.then(|| Box::new(self.replica_s3.options(&self.s3)))
+    }
+
     /// Which store, and how it is reached.
     pub(super) fn objects_engine(&self) -> ObjectsEngine {
         match self.objects.engine {
@@ -227,6 +301,28 @@ impl Config {
             problems.push(
                 "objects.s3.access_key_id and objects.s3.secret_access_key belong together: set both, the secret best as \
                  FILMROOM_OBJECTS_S3_SECRET_ACCESS_KEY in the environment"
+                    .to_owned(),
+            );
+        }
+        let replica = &self.replica_s3;
+        if !replica.bucket.is_empty() && self.replica.folder.is_some() {
+            problems.push(
+                "replica.folder and replica.s3.bucket both name a replica: there is one; take one of them out"
+                    .to_owned(),
+            );
+        }
+        let same = (&replica.endpoint, &replica.bucket, &replica.prefix) == (&s3.endpoint, &s3.bucket, &s3.prefix);
+        if !replica.bucket.is_empty() && same && self.objects.engine == ObjectsAt::S3 {
+            problems.push("replica.s3 names the place that objects.s3 names: a replica is a second store".to_owned());
+        }
+        let has_keys = (
+            !replica.access_key_id.is_empty(),
+            !replica.secret_access_key.reveal().is_empty(),
+        );
+        if has_keys.0 != has_keys.1 || (replica.credentials == CredentialsFrom::Keys && has_keys != (true, true)) {
+            problems.push(
+                "replica.s3.access_key_id and replica.s3.secret_access_key belong together: set both, the secret best as \
+                 FILMROOM_REPLICA_S3_SECRET_ACCESS_KEY in the environment"
                     .to_owned(),
             );
         }

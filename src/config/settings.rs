@@ -10,7 +10,7 @@ use filmroom_storage::{
 };
 
 use super::{
-    objects::{AcknowledgeAt, Objects, S3},
+    objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
     section::{Section, Setting, section},
     value::{Given, LogFilter, LogFormat, Size, TlsCallers, UserHashes, Value, WebOrigin},
 };
@@ -454,6 +454,7 @@ tree! {
     objects: Objects "objects",
     s3: S3 "objects.s3",
     replica: Replica "replica",
+    replica_s3: ReplicaS3 "replica.s3",
     scrub: Scrub "scrub",
     index: Index "index",
     encryption: Encryption "encryption",

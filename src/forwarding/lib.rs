@@ -16,7 +16,6 @@ mod work;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use filmroom_storage::{
     model::SopInstanceUid,
-    state::{StateError, StateFolder},
+    state::{StateError, StateFolder, StatePlace},
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -132,8 +131,13 @@ impl Forwarding {
     ///
     /// # Errors
     /// [`StateError`] when the queue cannot be read. A job that is damaged is logged and left out.
-    pub fn open(rules: Vec<Rule>, retrieve: Retrieve, data: &Path, limits: Limits) -> Result<Self, StateError> {
-        let (folder, loaded) = StateFolder::open::<Job>(data, KIND)?;
+    pub fn open(
+        rules: Vec<Rule>,
+        retrieve: Retrieve,
+        state: impl Into<StatePlace>,
+        limits: Limits,
+    ) -> Result<Self, StateError> {
+        let (folder, loaded) = StateFolder::open::<Job>(state, KIND)?;
         for damaged in &loaded.damaged {
             tracing::error!(path = %damaged.path.display(), why = damaged.why, "a job to forward instances is lost: send them again (filmroom send)");
         }

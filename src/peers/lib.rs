@@ -14,11 +14,10 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Mutex, PoisonError, RwLock},
 };
 
-use filmroom_storage::state::{StateError, StateFolder};
+use filmroom_storage::state::{StateError, StateFolder, StatePlace};
 use sha2::{Digest, Sha256};
 
 pub use ae_title::{AeTitle, AeTitleError};
@@ -93,8 +92,8 @@ impl Peers {
     ///
     /// # Errors
     /// [`StateError`] when the folder cannot be read. A record that is damaged is logged and left out.
-    pub fn open(settings: impl IntoIterator<Item = Peer>, data: &Path) -> Result<Self, StateError> {
-        let (folder, loaded) = StateFolder::open(data, KIND)?;
+    pub fn open(settings: impl IntoIterator<Item = Peer>, state: impl Into<StatePlace>) -> Result<Self, StateError> {
+        let (folder, loaded) = StateFolder::open(state, KIND)?;
         for damaged in &loaded.damaged {
             tracing::error!(path = %damaged.path.display(), why = damaged.why, "a peer is not known any more: register it again");
         }
@@ -109,8 +108,8 @@ impl Peers {
     ///
     /// # Errors
     /// As [`Peers::open`].
-    pub fn look(settings: impl IntoIterator<Item = Peer>, data: &Path) -> Result<Self, StateError> {
-        let loaded = StateFolder::look(data, KIND)?;
+    pub fn look(settings: impl IntoIterator<Item = Peer>, state: impl Into<StatePlace>) -> Result<Self, StateError> {
+        let loaded = StateFolder::look(state, KIND)?;
         Ok(Self {
             settings: by_title(settings),
             registered: RwLock::new(by_title(loaded.records.into_iter().map(|(_, peer)| peer))),

@@ -16,6 +16,7 @@ macro_rules! crash_point {
 
 mod buffers;
 pub mod encryption;
+mod hexadecimal;
 pub mod index;
 mod intake;
 pub mod journal;

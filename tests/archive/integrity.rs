@@ -210,10 +210,10 @@ fn a_rebuilt_index_answers_as_before() {
     assert_eq!(before.len(), after.len());
 }
 
-/// As the README says: intake, objects, journal, in this order, again where something vanished meanwhile.
+/// As the README says: intake, objects, journal, state, in this order, again where something vanished meanwhile.
 fn back_up(data: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for part in ["intake", "objects", "journal"] {
+    for part in ["intake", "objects", "journal", "state"] {
         eventually("a copy without anything that vanishes", || {
             let copied = Command::new("cp")
                 .arg("-R")

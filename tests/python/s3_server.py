@@ -66,7 +66,27 @@ def destroy(client, bucket, key):
     return refusals
 
 
+def version(client, bucket):
+    """Lets a bucket keep earlier versions."""
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return True
+
+
+def versions(client, bucket, prefix=""):
+    """Key of every version and of every marker of a deletion."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Versions", []) + page.get("DeleteMarkers", [])]
+
+
+def begin(client, bucket, key):
+    """An upload that nobody completes, with one part."""
+    upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"left behind")
+    return upload
+
+
 COMMANDS = {"head": head, "uploads": uploads, "keys": keys, "members": members, "put": put, "destroy": destroy}
+COMMANDS.update({"version": version, "versions": versions, "begin": begin})
 
 
 def main():

@@ -9,10 +9,13 @@ mod send;
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use filmroom_storage::model::Attributes;
+use filmroom_storage::{model::Attributes, store::StateAccess};
 
 pub use self::{echo::Echo, find::Find, get::Get, move_to::MoveTo, send::Send};
-use super::failure::{Failure, Status};
+use super::{
+    failure::{Failure, Status},
+    server,
+};
 use crate::config::{Config, Value};
 use filmroom_dataset::Builder;
 use filmroom_dimse::{DimseConfig, Peer, QueryModel, scu, tls::TlsClient};
@@ -53,11 +56,11 @@ impl PeerArgument {
         let wrong = |why: String| Failure::new(Status::Usage, why, "name a peer, or write AET=HOST:PORT");
         let mut dimse = config.dimse();
         // Also those that a running archive has registered.
-        dimse.peers = Arc::new(
-            Peers::look(config.dicom.peers.clone(), &config.data.folder).map_err(|error| {
+        let state = server::state_place(config, StateAccess::Look)?;
+        dimse.peers =
+            Arc::new(Peers::look(config.dicom.peers.clone(), state).map_err(|error| {
                 Failure::new(Status::InputOutput, error.to_string(), "name the peer as AET=HOST:PORT")
-            })?,
-        );
+            })?);
         if let Some(calling) = &self.calling {
             dimse.ae_title = Value::from_text(calling).map_err(wrong)?;
         }

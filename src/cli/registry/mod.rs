@@ -5,11 +5,12 @@ mod api;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use filmroom_storage::state;
+use filmroom_storage::{state, store::StateAccess};
 use serde_json::{Map, Value};
 
 use super::{
     failure::{Failure, Status},
+    server,
     settings_flags::SettingsFlags,
     standard_output,
 };
@@ -147,7 +148,8 @@ fn in_folder(config: &Config, change: impl FnOnce(&Peers) -> Result<(), PeersErr
             "try again in a moment",
         ));
     };
-    let peers = Peers::open(config.dicom.peers.clone(), folder).map_err(|error| failed(&error.into()))?;
+    let state = server::state_place(config, StateAccess::Change)?;
+    let peers = Peers::open(config.dicom.peers.clone(), state).map_err(|error| failed(&error.into()))?;
     change(&peers).map_err(|error| failed(&error))
 }
 
@@ -162,7 +164,8 @@ fn failed(error: &PeersError) -> Failure {
 }
 
 fn list(config: &Config, json: bool) -> Result<(), Failure> {
-    let peers = Peers::look(config.dicom.peers.clone(), &config.data.folder).map_err(|error| failed(&error.into()))?;
+    let state = server::state_place(config, StateAccess::Look)?;
+    let peers = Peers::look(config.dicom.peers.clone(), state).map_err(|error| failed(&error.into()))?;
     let mut text = String::new();
     for (peer, source) in peers.list() {
         let value = serde_json::to_value(&peer).unwrap_or_default();

@@ -15,10 +15,9 @@ use zeroize::Zeroize;
 
 use super::{
     EncryptionError,
-    name::from_hexadecimal,
     secret::{KEY_BYTES, Secret},
 };
-use crate::packs::tar::hexadecimal;
+use crate::hexadecimal::{bytes_from_hexadecimal, hexadecimal};
 
 /// Longest text of keys.
 const TEXT_MAX_BYTES: u64 = 64 << 10;
@@ -191,7 +190,7 @@ impl MasterKeys {
         for (line, content) in text.lines().enumerate() {
             let content = content.split('#').next().unwrap_or_default();
             for word in content.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
-                let mut bytes = from_hexadecimal(word).ok_or(MasterKeyError::Text { line: line + 1 })?;
+                let mut bytes = bytes_from_hexadecimal(word).ok_or(MasterKeyError::Text { line: line + 1 })?;
                 let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map(Secret::new);
                 bytes.zeroize();
                 let key = key.map_err(|_| MasterKeyError::Text { line: line + 1 })?;

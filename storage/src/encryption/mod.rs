@@ -40,7 +40,7 @@ mod wrap;
 pub use self::master::{MasterKeyError, MasterKeyId, MasterKeySource, MasterKeys};
 pub(crate) use self::{
     chunks::{ChunkKey, OpenedSource, SealedSource, plain_length, sealed_length},
-    name::{NameKey, from_hexadecimal},
+    name::NameKey,
     secret::{Secret, random},
     wrap::{WRAPPED_BYTES, wrap, wrapped_with},
 };

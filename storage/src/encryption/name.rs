@@ -8,7 +8,7 @@ use ring::{
 };
 
 use super::{EncryptionError, Secret};
-use crate::packs::tar::hexadecimal;
+use crate::hexadecimal::{bytes_from_hexadecimal, hexadecimal};
 
 /// What sealed names begin with. UIDs begin with a digit.
 const MARK: char = 'x';
@@ -41,7 +41,7 @@ impl NameKey {
 
     /// The name that was sealed; `None` where the text is none.
     pub(crate) fn open(&self, kind: &str, sealed: &str) -> Option<String> {
-        let bytes = from_hexadecimal(sealed.strip_prefix(MARK)?)?;
+        let bytes = bytes_from_hexadecimal(sealed.strip_prefix(MARK)?)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
         let mut opened = sealed.to_vec();
         let aad = Aad::from(kind.as_bytes());
@@ -61,17 +61,6 @@ impl NameKey {
         let tag = context.sign();
         tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
-}
-
-pub(crate) fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs
-        .iter()
-        .map(|[high, low]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Shelf, Turnstile, Waiting,
+    Shelf, Turnstile, Waiting, WaitingEntry,
     applier::{self, Applier, Batch, Indexed},
     entry::Entry,
     incoming::{Body, Sealed, from_io},
@@ -190,7 +190,10 @@ impl Committer {
                 crash_point!("intake.synced");
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for place in &places {
-                    waiting.need(place.segment);
+                    waiting.need(WaitingEntry {
+                        segment: place.segment,
+                        position: place.position,
+                    });
                 }
                 drop(waiting);
                 self.counters.synced(batch.len() as u64);

@@ -130,6 +130,10 @@ impl Recovery<'_> {
     ) -> Result<(), StoreError> {
         let checkpoint = self.writer.checkpoint();
         let mut position = segment.head_bytes();
+        let at = |position| WaitingEntry {
+            segment: segment.number,
+            position,
+        };
         loop {
             position = segment.after_zeros(position)?;
             let is_checked = Position {
@@ -147,7 +151,7 @@ impl Recovery<'_> {
                             segment.number
                         ));
                         // The damaged bytes are kept for whoever can still read them.
-                        recovered.waiting.need(segment.number);
+                        recovered.waiting.need(at(position));
                         found
                     }
                     None if is_checked => {
@@ -155,7 +159,7 @@ impl Recovery<'_> {
                             "the end of intake segment {} is damaged from {position} on; it is kept",
                             segment.number
                         ));
-                        recovered.waiting.need(segment.number);
+                        recovered.waiting.need(at(position));
                         return Ok(());
                     }
                     None => {
@@ -212,14 +216,14 @@ impl Recovery<'_> {
                         ));
                     }
                 }
-                recovered.waiting.need(segment.number);
+                recovered.waiting.need(place);
                 let series = (record.study_instance_uid, record.series_instance_uid);
                 recovered.waiting.add(series, place, record.length);
             }
             // Elsewhere: settled, or a later try of the same instance was the one that was acknowledged.
             return Ok(());
         }
-        recovered.waiting.need(segment.number);
+        recovered.waiting.need(place);
         batch.end = Position {
             segment: segment.number,
             offset: found.end,

@@ -1,7 +1,7 @@
 //! What waits in intake to be settled, and which segments are still needed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -22,8 +22,9 @@ pub(crate) type SeriesKey = (StudyInstanceUid, SeriesInstanceUid);
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     series: HashMap<SeriesKey, WaitingSeries>,
-    /// Entries of each segment that are not settled, or not yet known to be.
-    needed: HashMap<u64, u64>,
+    /// Places in each segment that are not settled, or not yet known to be. Places, not a count: whoever gives an entry up
+    /// twice, as after a settling that failed half way, gives up no other.
+    needed: HashMap<u64, HashSet<u64>>,
 }
 
 #[derive(Debug)]
@@ -34,17 +35,17 @@ struct WaitingSeries {
 }
 
 impl Waiting {
-    /// A segment holds one more entry that must not be trimmed.
-    pub(crate) fn need(&mut self, segment: u64) {
-        *self.needed.entry(segment).or_default() += 1;
+    /// The segment must not be trimmed as long as this place in it is not settled.
+    pub(crate) fn need(&mut self, place: WaitingEntry) {
+        self.needed.entry(place.segment).or_default().insert(place.position);
     }
 
     /// An entry of a segment is settled, or was never indexed.
-    pub(crate) fn release(&mut self, segment: u64) {
-        if let Some(needed) = self.needed.get_mut(&segment) {
-            *needed = needed.saturating_sub(1);
-            if *needed == 0 {
-                self.needed.remove(&segment);
+    pub(crate) fn release(&mut self, place: WaitingEntry) {
+        if let Some(needed) = self.needed.get_mut(&place.segment) {
+            needed.remove(&place.position);
+            if needed.is_empty() {
+                self.needed.remove(&place.segment);
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::packs::tar::{from_hexadecimal, hexadecimal};
+use crate::hexadecimal::{from_hexadecimal, hexadecimal};
 
 /// A decision of a person, as it stands in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]

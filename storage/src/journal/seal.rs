@@ -7,8 +7,8 @@ use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 
 use super::Decision;
 use crate::{
-    encryption::{EncryptionError, Secret, from_hexadecimal, random},
-    packs::tar::hexadecimal,
+    encryption::{EncryptionError, Secret, random},
+    hexadecimal::{bytes_from_hexadecimal, hexadecimal},
 };
 
 const MARK: &[u8] = b"sealed ";
@@ -48,7 +48,7 @@ impl Lines {
         let opened = sealed
             .strip_suffix(b"\n")
             .and_then(|text| std::str::from_utf8(text).ok())
-            .and_then(from_hexadecimal)
+            .and_then(bytes_from_hexadecimal)
             .ok_or("a line is not whole")?;
         let (nonce, sealed) = opened.split_first_chunk::<NONCE_LEN>().ok_or("a line is not whole")?;
         let mut sealed = sealed.to_vec();

@@ -11,6 +11,7 @@
 //! its tag. Lengths follow from the length at the engine, so that `head` and `list` read nothing. A range costs the chunks that
 //! hold it; the head is read at the same time, and kept at hand.
 
+mod head;
 mod keys;
 mod listing;
 mod locks;
@@ -34,10 +35,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::{
-    keys::{ARCHIVE_KEYS, DataKeys, KEYS, KeyId, Scope, damaged, no_randomness},
+    head::{HEAD_BYTES, Head, Whole},
+    keys::{ARCHIVE_KEYS, DataKeys, KEYS, Scope, damaged, no_randomness},
     name::{ENCRYPTED, Names},
 };
-use super::{Body, ObjectError, ObjectLocks, ObjectName, ObjectStore};
+use super::{Body, Kept, ObjectError, ObjectLocks, ObjectName, ObjectStore};
 use crate::{
     encryption::{
         ChunkKey, Encryption, EncryptionError, MasterKeyId, OpenedSource, PlainObjects, SealedSource, Secret, chunks,
@@ -46,10 +48,6 @@ use crate::{
     source::ReadAt,
 };
 
-const MAGIC: [u8; 8] = *b"FRenc\x001\n";
-const KEY_ID_BYTES: usize = 16;
-const SALT_BYTES: usize = 32;
-const HEAD_BYTES: u64 = (8 + KEY_ID_BYTES + SALT_BYTES + 8) as u64;
 /// Heads that are kept at hand, some hundred bytes each.
 const HEADS_AT_HAND: usize = 8192;
 /// Longer ranges are opened on another thread: this takes a fifth of a millisecond.
@@ -58,7 +56,6 @@ const AT_ONCE_MAX_BYTES: u64 = 640 << 10;
 const VERIFIED_BYTES: u64 = 4 << 20;
 /// How often an object is read again that changes while it is read.
 const ATTEMPTS: usize = 3;
-const PURPOSE: &str = "filmroom object 1";
 
 /// Objects that are encrypted on their way to another store.
 #[derive(Clone)]
@@ -155,6 +152,20 @@ impl EncryptedObjects {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Where an object lies, and where it would lie under another name: for whoever copies what does not open.
+    pub(crate) async fn places(
+        &self,
+        name: &ObjectName,
+        other: &ObjectName,
+    ) -> Result<(ObjectName, ObjectName), ObjectError> {
+        let shared = &self.shared;
+        let at = shared.place(name)?.at;
+        if shared.reads_plain() && shared.inner.head(&at).await?.is_none() {
+            return Ok((name.clone(), other.clone()));
+        }
+        Ok((at, shared.place(other)?.at))
     }
 
     /// A key that follows from the archive's, for something that is no object.
@@ -265,73 +276,6 @@ impl Shared {
     }
 }
 
-/// The head of an encrypted object.
-struct Head {
-    key_id: KeyId,
-    salt: [u8; SALT_BYTES],
-    plain_length: u64,
-}
-
-impl Head {
-    fn write(&self) -> Vec<u8> {
-        [
-            MAGIC.as_slice(),
-            &self.key_id,
-            &self.salt,
-            &self.plain_length.to_le_bytes(),
-        ]
-        .concat()
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&MAGIC)?;
-        let (key_id, rest) = rest.split_first_chunk::<KEY_ID_BYTES>()?;
-        let (salt, rest) = rest.split_first_chunk::<SALT_BYTES>()?;
-        Some(Self {
-            key_id: *key_id,
-            salt: *salt,
-            plain_length: u64::from_le_bytes(rest.try_into().ok()?),
-        })
-    }
-
-    fn chunk_key(&self, data_key: &Secret, name: &ObjectName) -> Result<ChunkKey, EncryptionError> {
-        let length = self.plain_length.to_le_bytes();
-        let context: [&[u8]; 4] = [&MAGIC, &self.key_id, &length, name.as_str().as_bytes()];
-        ChunkKey::new(&data_key.derive_key(&self.salt, PURPOSE, &context), self.plain_length)
-    }
-}
-
-/// The pieces of a body as one.
-struct Whole(Body);
-
-impl ReadAt for Whole {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
-        let (mut start, mut out, mut left) = (0, Vec::new(), length);
-        for piece in self.0.pieces() {
-            let end = start + piece.len();
-            let at = offset + out.len() as u64;
-            if at < end && left > 0 {
-                let part = piece.read_at(at - start, left)?;
-                let wanted = left.min(usize::try_from(end - at).unwrap_or(usize::MAX));
-                if part.len() != wanted {
-                    return Err(std::io::ErrorKind::UnexpectedEof.into());
-                }
-                if part.len() == length {
-                    return Ok(part);
-                }
-                left -= part.len();
-                out.extend_from_slice(&part);
-            }
-            start = end;
-        }
-        Ok(out.into())
-    }
-}
-
 #[async_trait]
 impl ObjectStore for EncryptedObjects {
     async fn put(&self, name: &ObjectName, body: Body) -> Result<(), ObjectError> {
@@ -397,6 +341,14 @@ impl ObjectStore for EncryptedObjects {
         Ok(())
     }
 
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        let shared = &self.shared;
+        let mut kept = shared.inner.purge(&shared.names.prefix(prefix)?).await?;
+        // Earlier versions of what was plain once.
+        kept.extend(shared.inner.purge(prefix).await?);
+        Ok(kept)
+    }
+
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
         if let Some(past_cache) = &self.shared.past_cache {
             return past_cache.crc32(name).await;
@@ -413,8 +365,13 @@ impl ObjectStore for EncryptedObjects {
         }
     }
 
-    async fn catch_up(&self) -> Result<u64, ObjectError> {
-        self.shared.inner.catch_up().await
+    async fn catch_up(&self, prefix: &str) -> Result<u64, ObjectError> {
+        let shared = &self.shared;
+        let mut caught_up = shared.inner.catch_up(prefix).await?;
+        if !prefix.is_empty() {
+            caught_up += shared.inner.catch_up(&shared.names.prefix(prefix)?).await?;
+        }
+        Ok(caught_up)
     }
 
     async fn share(&self, name: &ObjectName) -> Result<(), ObjectError> {

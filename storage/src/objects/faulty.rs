@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Body, ObjectError, ObjectName, ObjectStore};
+use super::{Body, Kept, ObjectError, ObjectName, ObjectStore};
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,11 @@ impl<S: ObjectStore> ObjectStore for FaultyObjects<S> {
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
         let after = self.fault().await?;
         after.answer(self.inner.delete(name).await?)
+    }
+
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        let after = self.fault().await?;
+        after.answer(self.inner.purge(prefix).await?)
     }
 
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {

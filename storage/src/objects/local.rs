@@ -53,12 +53,17 @@ impl LocalObjects {
         for entry in fs::read_dir(&under_way)? {
             fs::remove_file(entry?.path())?;
         }
-        Ok(Self {
+        Ok(Self::beside(root))
+    }
+
+    /// The same without sweeping: another process may have the folder, and what it has half written.
+    pub(crate) fn beside(root: PathBuf) -> Self {
+        Self {
             folder: Arc::new(Folder {
                 root,
                 next: AtomicU64::new(0),
             }),
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod cached;
 pub mod encrypted;
 mod faulty;
+mod late;
 mod local;
 mod memory;
 mod name;
@@ -25,13 +26,17 @@ pub use self::{
         S3Objects, S3Options, Secret, ServerEncryption,
     },
 };
-pub(crate) use name::series_prefix;
+pub(crate) use late::LateObjects;
+pub(crate) use name::{DAMAGED, QUARANTINE, series_prefix};
+#[cfg(test)]
+pub(crate) use s3::tests::server;
 pub(crate) use source::{ObjectSource, Windowed, to_io};
 
 use std::{fs::File, io, ops::Range, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 use crate::source::{FileSection, ReadAt};
 
@@ -62,6 +67,17 @@ impl From<io::Error> for ObjectError {
             _ => Self::Io(error),
         }
     }
+}
+
+/// Bytes that a store refuses to let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Which, in the words of the store.
+    pub place: String,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Until when, where that is known.
+    pub until: Option<OffsetDateTime>,
 }
 
 /// What an object is put together from, in order.
@@ -168,6 +184,17 @@ pub trait ObjectStore: Send + Sync {
     /// [`ObjectError::Io`], [`ObjectError::Remote`].
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError>;
 
+    /// Removes for good what the store keeps of objects whose names begin with `prefix` beside those that are seen: earlier
+    /// versions, those of objects that were deleted, uploads that were cut short. Returns what it refuses to let go. Nothing
+    /// of that prefix is put meanwhile.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`], [`ObjectError::Remote`]: some may be left; call it again.
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        let _ = prefix;
+        Ok(Vec::new())
+    }
+
     /// CRC-32 of an object as it is read back.
     ///
     /// # Errors
@@ -193,11 +220,13 @@ pub trait ObjectStore: Send + Sync {
         None
     }
 
-    /// Brings a second store to what the first has, where there are two. Returns how many objects it had missed.
+    /// Brings a second store to what the first has, where there are two, as far as names begin with `prefix`. Returns how many
+    /// objects it had missed.
     ///
     /// # Errors
     /// As [`ObjectStore::put`]: the rest is tried again with the next call.
-    async fn catch_up(&self) -> Result<u64, ObjectError> {
+    async fn catch_up(&self, prefix: &str) -> Result<u64, ObjectError> {
+        let _ = prefix;
         Ok(0)
     }
 

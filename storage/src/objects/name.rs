@@ -4,6 +4,11 @@ use std::fmt;
 
 use crate::model::{SeriesInstanceUid, StudyInstanceUid};
 
+/// What the names of instances kept apart begin with.
+pub(crate) const QUARANTINE: &str = "quarantine/";
+/// What stands before the name of an object that was damaged, after it was repaired.
+pub(crate) const DAMAGED: &str = "damaged/";
+
 /// A name of an object: parts of `A-Z a-z 0-9 . _ -`, none beginning with a dot, joined by `/`. It can stand for a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName(String);
@@ -31,7 +36,12 @@ impl ObjectName {
 
     /// An instance kept apart.
     pub(crate) fn quarantine(sha256: &[u8; 32]) -> Self {
-        Self(format!("quarantine/{}.tar", crate::packs::tar::hexadecimal(sha256)))
+        Self(format!("{QUARANTINE}{}.tar", crate::hexadecimal::hexadecimal(sha256)))
+    }
+
+    /// Where an object is kept after it was repaired. Names of objects are far shorter than the longest.
+    pub(crate) fn damaged(&self) -> Self {
+        Self(format!("{DAMAGED}{self}"))
     }
 
     /// Study, series and number, where this is the name of a pack.

@@ -9,24 +9,32 @@ use std::{
     io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::{Body, ObjectError, ObjectName, ObjectSource, ObjectStore};
+use super::{Body, Kept, ObjectError, ObjectName, ObjectSource, ObjectStore};
 use crate::{intake::medium::sync_folder, source::ReadAt};
 
 /// So many objects are caught up with before it is written down.
 const WRITTEN_AFTER: u64 = 100;
+/// So many objects that fail one after the other mean that the second store is away.
+const FAILED_MAX: u32 = 3;
+/// How often it is told how far catching up is.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// A second store that failed is left alone for this long: nobody waits for it with every object.
+const AWAY_FOR: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 10 });
 
 /// A store and its replica.
 pub struct ReplicatedObjects {
     first: Arc<dyn ObjectStore>,
     second: Arc<dyn ObjectStore>,
     missed: Mutex<Missed>,
+    away_until: Mutex<Option<Instant>>,
 }
 
 /// Names whose object the second store may not have as the first has it.
@@ -84,7 +92,26 @@ impl ReplicatedObjects {
             first,
             second,
             missed: Mutex::new(Missed::open(missed)?),
+            away_until: Mutex::default(),
         })
+    }
+
+    fn away_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to an object of the second store. Where that fails, or failed just now, it is caught up with later.
+    async fn with_second(
+        &self,
+        name: &ObjectName,
+        work: impl Future<Output = Result<(), ObjectError>> + Send,
+    ) -> Result<(), ObjectError> {
+        if self.away_until().is_some_and(|until| Instant::now() < until) {
+            return Ok(self.missed.lock().unwrap_or_else(PoisonError::into_inner).add(name)?);
+        }
+        let Err(error) = work.await else { return Ok(()) };
+        *self.away_until() = Some(Instant::now() + AWAY_FOR);
+        self.miss(name, &error)
     }
 
     fn miss(&self, name: &ObjectName, error: &ObjectError) -> Result<(), ObjectError> {
@@ -109,10 +136,7 @@ impl ReplicatedObjects {
 impl ObjectStore for ReplicatedObjects {
     async fn put(&self, name: &ObjectName, body: Body) -> Result<(), ObjectError> {
         self.first.put(name, body.clone()).await?;
-        match self.second.put(name, body).await {
-            Ok(()) => Ok(()),
-            Err(error) => self.miss(name, &error),
-        }
+        self.with_second(name, self.second.put(name, body)).await
     }
 
     async fn put_file(&self, name: &ObjectName, path: &Path) -> Result<(), ObjectError> {
@@ -122,10 +146,7 @@ impl ObjectStore for ReplicatedObjects {
         let length = file.metadata()?.len();
         let mut body = Body::default();
         body.push(crate::source::FileSection::new(file, 0, length));
-        match self.second.put(name, body).await {
-            Ok(()) => Ok(()),
-            Err(error) => self.miss(name, &error),
-        }
+        self.with_second(name, self.second.put(name, body)).await
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, ObjectError> {
@@ -151,10 +172,17 @@ impl ObjectStore for ReplicatedObjects {
         self.first.list(prefix, after, limit).await
     }
 
-    /// From both, or not at all: what is to be gone must not stay in the replica unnoticed.
+    /// What the second store does not let go now, it does when it is caught up with.
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
-        self.second.delete(name).await?;
+        self.with_second(name, self.second.delete(name)).await?;
         self.first.delete(name).await
+    }
+
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        let first = self.first.purge(prefix).await;
+        let mut kept = self.second.purge(prefix).await?;
+        kept.extend(first?);
+        Ok(kept)
     }
 
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
@@ -173,24 +201,46 @@ impl ObjectStore for ReplicatedObjects {
         self.first.local_file(name)
     }
 
-    async fn catch_up(&self) -> Result<u64, ObjectError> {
-        let names = self.missed.lock().unwrap_or_else(PoisonError::into_inner).names.clone();
+    async fn catch_up(&self, prefix: &str) -> Result<u64, ObjectError> {
+        let mut names = self.missed.lock().unwrap_or_else(PoisonError::into_inner).names.clone();
+        names.retain(|name| name.as_str().starts_with(prefix));
+        if names.is_empty() {
+            return Ok(0);
+        }
         let mut caught_up = 0;
         let mut result = Ok(());
+        let mut told = Instant::now();
+        let mut failed_in_a_row = 0;
         for name in names {
-            result = self.copy(&name).await;
-            if result.is_err() {
-                break;
+            // One that cannot be read holds up no other; one store that is away holds up all.
+            if let Err(error) = self.copy(&name).await {
+                tracing::warn!(object = %name, %error, "the replica still lacks an object");
+                result = Err(error);
+                failed_in_a_row += 1;
+                if failed_in_a_row == FAILED_MAX {
+                    break;
+                }
+                continue;
             }
+            failed_in_a_row = 0;
             let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
             missed.names.remove(&name);
             caught_up += 1;
+            if told.elapsed() >= TOLD_EVERY {
+                told = Instant::now();
+                tracing::info!(
+                    objects = caught_up,
+                    left = missed.names.len(),
+                    "the replica is catching up"
+                );
+            }
             // What is not written down is copied once more after a crash.
             if caught_up % WRITTEN_AFTER == 0 {
                 missed.write()?;
             }
         }
         self.missed.lock().unwrap_or_else(PoisonError::into_inner).write()?;
+        *self.away_until() = result.is_err().then(|| Instant::now() + AWAY_FOR);
         result.map(|()| caught_up)
     }
 

@@ -6,7 +6,10 @@
 
 use time::OffsetDateTime;
 
-use crate::model::{Door, Origin};
+use crate::{
+    hexadecimal::{from_hexadecimal, hexadecimal},
+    model::{Door, Origin},
+};
 
 /// Tar counts in blocks of this size.
 pub(crate) const BLOCK: usize = 512;
@@ -147,36 +150,6 @@ fn header(kind: u8, name: &str, size: u64, seconds: u64) -> [u8; BLOCK] {
         *place = byte;
     }
     block
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for half in [byte >> 4, byte & 0x0F] {
-            text.push(char::from_digit(half.into(), 16).unwrap_or('0'));
-        }
-    }
-    text
-}
-
-/// Bytes of hexadecimal digits, however many.
-pub(crate) fn bytes_from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect()
-}
-
-/// Bytes of hexadecimal digits.
-pub(crate) fn from_hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 fn door_name(door: Door) -> &'static str {

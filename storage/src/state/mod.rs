@@ -2,19 +2,24 @@
 //!
 //! The index is no place for it, since the index can be thrown away at any time. A record is written under a temporary name,
 //! synced, renamed over the old one, and the folder synced: after a crash the old record is there or the new one, whole.
-//! Everything here blocks for as long as the disk takes to sync.
+//! Everything here blocks for as long as the disk takes to sync. Where the archive is encrypted, records and their names are.
 
 mod record;
+mod seal;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+
+use self::seal::Opened;
+pub use self::seal::StatePlace;
 
 /// The folder within the data folder.
 const FOLDER: &str = "state";
@@ -70,6 +75,8 @@ pub struct Loaded<T> {
 #[derive(Debug)]
 pub struct StateFolder {
     folder: PathBuf,
+    place: StatePlace,
+    kind: String,
     /// Files there are; held while one is written, so that two writers of a key come one after the other.
     count: Mutex<usize>,
 }
@@ -79,36 +86,63 @@ impl StateFolder {
     ///
     /// # Errors
     /// [`StateError::Io`] when the folder cannot be read; [`StateError::Limit`] when it holds too many files.
-    pub fn open<T: DeserializeOwned>(data: &Path, kind: &str) -> Result<(Self, Loaded<T>), StateError> {
-        let folder = data.join(FOLDER).join(kind);
+    pub fn open<T: DeserializeOwned>(
+        place: impl Into<StatePlace>,
+        kind: &str,
+    ) -> Result<(Self, Loaded<T>), StateError> {
+        let place = place.into();
+        let folder = place.data.join(FOLDER).join(kind);
         let made = !folder.is_dir();
         fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
         if made {
-            for parent in [folder.parent(), Some(data)].into_iter().flatten() {
+            for parent in [folder.parent(), Some(place.data.as_path())].into_iter().flatten() {
                 sync_folder(parent)?;
             }
         }
-        let (loaded, unfinished) = read_all(&folder)?;
-        for path in unfinished {
-            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+        let found = read_all(&folder, &place, kind)?;
+        for path in &found.unfinished {
+            fs::remove_file(path).map_err(|source| io_error(path, source))?;
         }
-        let count = Mutex::new(loaded.records.len() + loaded.damaged.len());
-        Ok((Self { folder, count }, loaded))
+        let count = Mutex::new(found.loaded.records.len() + found.loaded.damaged.len());
+        let state = Self {
+            folder,
+            place,
+            kind: kind.to_owned(),
+            count,
+        };
+        for (path, key, body) in found.plain {
+            state.seal_plain(&path, &key, body)?;
+        }
+        Ok((state, found.loaded))
+    }
+
+    /// A record from before encryption was turned on is written anew, sealed.
+    fn seal_plain(&self, path: &Path, key: &str, body: Vec<u8>) -> Result<(), StateError> {
+        let sealed = self.path(key)?;
+        // After a crash in between it is there already.
+        if !sealed.exists() {
+            self.write(&sealed, body)?;
+        }
+        if sealed != path {
+            fs::remove_file(path).map_err(|source| io_error(path, source))?;
+        }
+        sync_folder(&self.folder)
     }
 
     /// Reads the records of a kind without opening it for writing; none when there is no such folder.
     ///
     /// # Errors
     /// As [`StateFolder::open`].
-    pub fn look<T: DeserializeOwned>(data: &Path, kind: &str) -> Result<Loaded<T>, StateError> {
-        let folder = data.join(FOLDER).join(kind);
+    pub fn look<T: DeserializeOwned>(place: impl Into<StatePlace>, kind: &str) -> Result<Loaded<T>, StateError> {
+        let place = place.into();
+        let folder = place.data.join(FOLDER).join(kind);
         if !folder.is_dir() {
             return Ok(Loaded {
                 records: Vec::new(),
                 damaged: Vec::new(),
             });
         }
-        Ok(read_all(&folder)?.0)
+        Ok(read_all(&folder, &place, kind)?.loaded)
     }
 
     /// Keeps a value under a key. Durable when this returns; on an error the value before is still there.
@@ -131,16 +165,23 @@ impl StateFolder {
             );
             return Err(StateError::Limit(sentence));
         }
-        let unfinished = path.with_extension(UNFINISHED);
-        let written = write_synced(&unfinished, &bytes).and_then(|()| fs::rename(&unfinished, &path));
-        if let Err(source) = written {
-            let _ = fs::remove_file(&unfinished);
-            return Err(io_error(&path, source));
-        }
+        self.write(&path, bytes)?;
         if is_new {
             *count += 1;
         }
         sync_folder(&self.folder)
+    }
+
+    fn write(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StateError> {
+        let unfinished = path.with_extension(UNFINISHED);
+        let sealed = self.place.seal(&what(&self.kind, path), bytes);
+        let written = sealed
+            .and_then(|bytes| write_synced(&unfinished, &bytes))
+            .and_then(|()| fs::rename(&unfinished, path));
+        written.map_err(|source| {
+            let _ = fs::remove_file(&unfinished);
+            io_error(path, source)
+        })
     }
 
     /// Forgets a key. Durable when this returns. False when there was none.
@@ -166,7 +207,9 @@ impl StateFolder {
             let sentence = format!("a key of {} bytes; it has 1 to {KEY_BYTES_MAX}", key.len());
             return Err(StateError::Limit(sentence));
         }
-        Ok(self.folder.join(format!("{}.{EXTENSION}", record::name_of(key))))
+        let name = self.place.name_of(&self.kind, key);
+        let name = name.map_err(|source| io_error(&self.folder, source))?;
+        Ok(self.folder.join(format!("{name}.{EXTENSION}")))
     }
 
     fn count(&self) -> MutexGuard<'_, usize> {
@@ -194,16 +237,19 @@ pub fn lock(data: &Path) -> Result<Option<fs::File>, StateError> {
 ///
 /// # Errors
 /// [`StateError::Io`] when a folder cannot be read.
-pub fn verify(data: &Path) -> Result<(usize, Vec<Damaged>), StateError> {
-    let root = data.join(FOLDER);
+pub fn verify(place: impl Into<StatePlace>) -> Result<(usize, Vec<Damaged>), StateError> {
+    let place = place.into();
+    let root = place.data.join(FOLDER);
     let (mut whole, mut damaged) = (0, Vec::new());
     if !root.is_dir() {
         return Ok((whole, damaged));
     }
     for entry in fs::read_dir(&root).map_err(|source| io_error(&root, source))? {
-        let folder = entry.map_err(|source| io_error(&root, source))?.path();
+        let entry = entry.map_err(|source| io_error(&root, source))?;
+        let folder = entry.path();
         if folder.is_dir() {
-            let (loaded, _) = read_all::<serde::de::IgnoredAny>(&folder)?;
+            let kind = entry.file_name().to_string_lossy().into_owned();
+            let loaded = read_all::<serde::de::IgnoredAny>(&folder, &place, &kind)?.loaded;
             whole += loaded.records.len();
             damaged.extend(loaded.damaged);
         }
@@ -211,7 +257,15 @@ pub fn verify(data: &Path) -> Result<(usize, Vec<Damaged>), StateError> {
     Ok((whole, damaged))
 }
 
-fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<(Loaded<T>, Vec<PathBuf>), StateError> {
+/// What a folder holds.
+struct Found<T> {
+    loaded: Loaded<T>,
+    unfinished: Vec<PathBuf>,
+    /// Records that are to be sealed: file, key and body.
+    plain: Vec<(PathBuf, String, Vec<u8>)>,
+}
+
+fn read_all<T: DeserializeOwned>(folder: &Path, place: &StatePlace, kind: &str) -> Result<Found<T>, StateError> {
     let mut paths = Vec::new();
     let mut unfinished = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
@@ -227,30 +281,82 @@ fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<(Loaded<T>, Vec<PathBu
         }
     }
     paths.sort();
-    let mut loaded = Loaded {
-        records: Vec::with_capacity(paths.len()),
-        damaged: Vec::new(),
-    };
+    let (mut records, mut damaged, mut plain) = (BTreeMap::new(), Vec::new(), Vec::new());
     for path in paths {
-        match read(&path)? {
-            Ok(record) => loaded.records.push(record),
-            Err(why) => loaded.damaged.push(Damaged { path, why }),
+        let record = match read(&path, place, kind) {
+            // Forgotten since it was listed.
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        match record {
+            Ok(Record {
+                key,
+                value,
+                plain: None,
+            }) => {
+                // The sealed one is the later one, where both are there.
+                records.insert(key, value);
+            }
+            Ok(Record {
+                key,
+                value,
+                plain: Some(body),
+            }) => {
+                records.entry(key.clone()).or_insert(value);
+                plain.push((path, key, body));
+            }
+            Err(why) => damaged.push(Damaged { path, why }),
         }
     }
-    Ok((loaded, unfinished))
+    Ok(Found {
+        loaded: Loaded {
+            records: records.into_iter().collect(),
+            damaged,
+        },
+        unfinished,
+        plain,
+    })
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Result<(String, T), String>, StateError> {
+/// A record that is whole.
+struct Record<T> {
+    key: String,
+    value: T,
+    /// Its bytes, where they are to be sealed.
+    plain: Option<Vec<u8>>,
+}
+
+fn read<T: DeserializeOwned>(
+    path: &Path,
+    place: &StatePlace,
+    kind: &str,
+) -> Result<Result<Record<T>, String>, StateError> {
     let length = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
-    if length > RECORD_BYTES_MAX as u64 {
+    // Sealing adds less than a hundred bytes.
+    if length > RECORD_BYTES_MAX as u64 + 100 {
         return Ok(Err(format!("{length} bytes are too many")));
     }
     let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    let key = path.file_stem().and_then(|stem| stem.to_str()).and_then(record::key_of);
-    let Some(key) = key else {
+    let name = path.file_stem().and_then(|stem| stem.to_str());
+    let Some((key, named_so)) = name.and_then(|name| place.key_of(kind, name)) else {
         return Ok(Err("its name is no key".to_owned()));
     };
-    Ok(record::decode(&bytes).map(|value| (key, value)))
+    let (body, is_sealed) = match place.open(&what(kind, path), bytes) {
+        Ok(Opened::Body(body)) => (body, true),
+        Ok(Opened::Plain(body)) => (body, false),
+        Err(why) => return Ok(Err(why)),
+    };
+    Ok(record::decode(&body).map(|value| Record {
+        key,
+        value,
+        plain: (!is_sealed || !named_so).then_some(body),
+    }))
+}
+
+/// What a sealed record belongs to: it opens nowhere else.
+fn what(kind: &str, path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{kind}/{name}")
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -3,6 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal::hexadecimal;
+
 /// How the first line begins; the SHA-256 of all that follows the line ends it.
 const HEAD: &str = "filmroom state 1 sha256:";
 
@@ -13,7 +15,7 @@ const HEAD: &str = "filmroom state 1 sha256:";
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = serde_json::to_vec_pretty(value)?;
     body.push(b'\n');
-    let mut bytes = format!("{HEAD}{}\n", hex(&Sha256::digest(&body))).into_bytes();
+    let mut bytes = format!("{HEAD}{}\n", hexadecimal(&Sha256::digest(&body))).into_bytes();
     bytes.extend_from_slice(&body);
     Ok(bytes)
 }
@@ -29,14 +31,10 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         .ok()
         .and_then(|head| head.trim_end().strip_prefix(HEAD))
         .ok_or("its head is none of a record of this version")?;
-    if sum != hex(&Sha256::digest(body)) {
+    if sum != hexadecimal(&Sha256::digest(body)) {
         return Err("its checksum is wrong".to_owned());
     }
     serde_json::from_slice(body).map_err(|error| format!("its content is not what was expected: {error}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -119,3 +119,54 @@ proptest! {
         let _ = record::key_of(&name);
     }
 }
+
+#[test]
+fn sealed_records_show_nothing_and_take_over_plain_ones() {
+    let data = tempdir().unwrap();
+    let (plain, _) = open(data.path());
+    plain.put("MODALITY", &serde_json::json!("1.2.3.4")).unwrap();
+    plain.put("OTHER", &serde_json::json!("1.2.3.5")).unwrap();
+    let key = crate::encryption::Secret::random().unwrap();
+    let sealed = || StatePlace::new(data.path(), Some(&key)).unwrap();
+    for _ in 0..2 {
+        let (folder, loaded) = StateFolder::open::<serde_json::Value>(sealed(), "things").unwrap();
+        assert_eq!(loaded.damaged, []);
+        let keys: Vec<_> = loaded.records.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["MODALITY", "OTHER"]);
+        folder.put("MODALITY", &serde_json::json!("1.2.3.6")).unwrap();
+        for entry in fs::read_dir(data.path().join("state/things")).unwrap() {
+            let path = entry.unwrap().path();
+            let shown = [
+                path.file_name().unwrap().as_encoded_bytes().to_vec(),
+                fs::read(&path).unwrap(),
+            ]
+            .concat();
+            for secret in ["MODALITY", "OTHER", "1.2.3"] {
+                assert!(
+                    !shown.windows(secret.len()).any(|window| window == secret.as_bytes()),
+                    "{path:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(verify(sealed()).unwrap(), (2, vec![]));
+    // Without the key they are damaged, not gone; so is one that lies under the name of another, or was changed.
+    assert_eq!(verify(data.path()).unwrap().1.len(), 2);
+    let files: Vec<_> = fs::read_dir(data.path().join("state/things"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let first = fs::read(&files[0]).unwrap();
+    fs::copy(&files[1], &files[0]).unwrap();
+    assert_eq!(verify(sealed()).unwrap().1.len(), 1);
+    for at in (0..first.len()).step_by(7) {
+        let mut changed = first.clone();
+        changed[at] ^= 1;
+        fs::write(&files[0], changed).unwrap();
+        assert_eq!(verify(sealed()).unwrap().1.len(), 1, "byte {at}");
+    }
+    fs::write(&files[0], first).unwrap();
+    let (folder, _) = StateFolder::open::<serde_json::Value>(sealed(), "things").unwrap();
+    assert!(folder.remove("OTHER").unwrap() && !folder.remove("OTHER").unwrap());
+    assert_eq!(verify(sealed()).unwrap(), (1, vec![]));
+}

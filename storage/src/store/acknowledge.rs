@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Acknowledge, Committed, Inner, Store, StoreError};
+use super::{Acknowledge, Committed, Inner, Store, StoreError, taken::Taken};
 use crate::{
     index::Index,
     intake::SeriesKey,
@@ -61,6 +61,38 @@ struct State {
     busy: HashSet<SeriesKey>,
     /// Series that may have many small packs, and when the last was put.
     unmerged: HashMap<SeriesKey, Instant>,
+    /// Nobody puts anything any more.
+    is_over: bool,
+}
+
+/// A series that is being put. It is free again when this goes, however the put ended.
+struct Busy<'a> {
+    acknowledging: &'a Acknowledging,
+    series: &'a SeriesKey,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut state = self.acknowledging.state();
+        state.busy.remove(self.series);
+        state.unmerged.insert(self.series.clone(), Instant::now());
+        drop(state);
+        // For those that came meanwhile.
+        self.acknowledging.wake.notify_one();
+    }
+}
+
+/// Stands as long as there is somebody who puts. When it goes, those who wait are told.
+struct Serving(Weak<Inner>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            let mut state = inner.acknowledging.state();
+            state.is_over = true;
+            state.waiting.clear();
+        }
+    }
 }
 
 impl Acknowledging {
@@ -81,15 +113,6 @@ impl Acknowledging {
         self.state().waiting.remove(series).unwrap_or_default()
     }
 
-    fn is_put(&self, series: &SeriesKey) {
-        let mut state = self.state();
-        state.busy.remove(series);
-        state.unmerged.insert(series.clone(), Instant::now());
-        drop(state);
-        // For those that came meanwhile.
-        self.wake.notify_one();
-    }
-
     /// A series that was put in small packs and is quiet now.
     pub(super) fn take_unmerged(&self, quiet: Duration) -> Option<SeriesKey> {
         let mut state = self.state();
@@ -100,6 +123,26 @@ impl Acknowledging {
         let series = due.0.clone();
         state.unmerged.remove(&series);
         Some(series)
+    }
+
+    /// Takes back series that could not be merged.
+    pub(super) fn put_back_unmerged(&self, series: Vec<SeriesKey>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.unmerged.extend(series.into_iter().map(|series| (series, now)));
+    }
+
+    /// Waits for the next put of a series. `None` when nobody puts any more.
+    fn wait_for(&self, series: SeriesKey) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let (waiter, put) = oneshot::channel();
+        let mut state = self.state();
+        if state.is_over {
+            return None;
+        }
+        state.waiting.entry(series).or_default().push(waiter);
+        drop(state);
+        self.wake.notify_one();
+        Some(put)
     }
 }
 
@@ -122,13 +165,11 @@ impl Store {
                 return Ok(record);
             }
             let series = (record.study_instance_uid.clone(), record.series_instance_uid.clone());
-            let (waiter, settled) = oneshot::channel();
-            let acknowledging = &self.inner.acknowledging;
-            acknowledging.state().waiting.entry(series).or_default().push(waiter);
-            acknowledging.wake.notify_one();
-            let settled = settled
-                .await
-                .map_err(|_| StoreError::Unavailable("the store is stopping".into()))?;
+            let waiting = self.inner.acknowledging.wait_for(series);
+            let waiting = waiting.ok_or_else(|| StoreError::Unavailable("the store is stopping".into()))?;
+            let settled = waiting.await.map_err(|_| {
+                StoreError::Unavailable("putting it into the object store was cut short; send it again".into())
+            })?;
             settled.map_err(|why| StoreError::Unavailable(format!("the object store does not have it: {why}")))?;
             let now = self.inner.catalog.instance(&record.sop_instance_uid)?;
             record =
@@ -144,22 +185,23 @@ impl Store {
     }
 
     async fn put_series(&self, series: &SeriesKey, permits: &Semaphore) {
+        let _busy = Busy {
+            acknowledging: &self.inner.acknowledging,
+            series,
+        };
         // Whoever comes while this waits for its turn goes along.
         let _permit = permits.acquire().await;
         let _settling = self.inner.settling.puts.read().await;
         let waiters = self.inner.acknowledging.waiters(series);
-        let entries = {
-            let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.take(series)
-        };
-        let put = self.put_entries(series, &entries).await;
-        if let Err(error) = &put {
-            tracing::error!(%error, series = %series.1, "a series could not be put into the object store; senders are told");
-            self.inner.counters.settling_failed();
-            let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.put_back(series.clone(), entries);
+        let taken = Taken::of(&self.inner.waiting, series);
+        let put = self.put_entries(series, taken.entries()).await;
+        match &put {
+            Ok(()) => taken.done(),
+            Err(error) => {
+                tracing::error!(%error, series = %series.1, "a series could not be put into the object store; senders are told");
+                self.inner.counters.settling_failed();
+            }
         }
-        self.inner.acknowledging.is_put(series);
         let put = put.map_err(|error| error.to_string());
         for waiter in waiters {
             // One who went away needs no answer.
@@ -171,14 +213,19 @@ impl Store {
 /// Puts the series that commits wait for, until the store is gone.
 pub(super) async fn run(inner: Weak<Inner>) {
     let permits = Arc::new(Semaphore::new(SERIES_AT_ONCE));
-    // Dropped with this task: who then still waits is told that the store is stopping.
+    // Both are dropped with this task: whoever waits then is told.
+    let _serving = Serving(Weak::clone(&inner));
     let mut puts = JoinSet::new();
     loop {
         let Some(wake) = inner.upgrade().map(|inner| Arc::clone(&inner.acknowledging.wake)) else {
             return;
         };
         wake.notified().await;
-        while puts.try_join_next().is_some() {}
+        while let Some(ended) = puts.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "putting a series ended early; senders are told, and it is put again");
+            }
+        }
         let Some(inner) = inner.upgrade() else { return };
         for series in inner.acknowledging.take_up() {
             let store = Store {

@@ -12,7 +12,7 @@ use crate::{
     encryption::{Encryption, MasterKeyId, Secret},
     model::StudyInstanceUid,
     objects::{
-        EncryptedObjects, ObjectError, ObjectName, ObjectStore,
+        EncryptedObjects, Kept, ObjectError, ObjectName, ObjectStore,
         encrypted::{Rotation, is_encrypted},
     },
 };
@@ -91,6 +91,7 @@ impl Sealing {
         Ok(LocalKeys {
             index: key("filmroom index 1")?,
             journal: key("filmroom journal 1")?,
+            state: key("filmroom state 1")?,
         })
     }
 
@@ -103,6 +104,7 @@ impl Sealing {
 pub(super) struct LocalKeys {
     pub(super) index: Option<Secret>,
     pub(super) journal: Option<Secret>,
+    pub(super) state: Option<Secret>,
 }
 
 impl Store {
@@ -116,7 +118,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Keys`] when the archive is not encrypted; [`StoreError::Objects`] when some keys may be left.
-    pub async fn destroy_key(&self, study: &StudyInstanceUid) -> Result<(), StoreError> {
+    /// Returns the versions of keys that the store refuses to let go. [`Store::destroy`] does it by itself for studies of
+    /// which nothing is left.
+    pub async fn destroy_key(&self, study: &StudyInstanceUid) -> Result<Vec<Kept>, StoreError> {
         self.encrypted()?.destroy_key(study).await.map_err(from_objects)
     }
 

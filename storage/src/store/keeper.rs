@@ -37,7 +37,7 @@ pub(super) async fn keep(inner: Weak<Inner>) {
         }
         if store.inner.objects.behind() > 0 && caught_up.elapsed() >= CATCH_UP_EVERY {
             caught_up = Instant::now();
-            match store.inner.objects.catch_up().await {
+            match store.inner.objects.catch_up("").await {
                 Ok(objects) => tracing::info!(objects, "the replica has caught up"),
                 Err(error) => tracing::warn!(%error, "the replica cannot catch up yet"),
             }
@@ -67,8 +67,14 @@ impl Store {
         let objects = tokio::task::spawn_blocking(move || inner.flush_and_trim())
             .await
             .map_err(io::Error::other)??;
-        for name in objects {
-            self.inner.objects.delete(&name).await.map_err(from_objects)?;
+        let mut objects = objects.into_iter();
+        while let Some(name) = objects.next() {
+            if let Err(error) = self.inner.objects.delete(&name).await {
+                // They are needless still, and nobody else would know.
+                self.retire(Retired::Object(name));
+                objects.for_each(|name| self.retire(Retired::Object(name)));
+                return Err(from_objects(error));
+            }
         }
         Ok(())
     }

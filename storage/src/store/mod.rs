@@ -19,6 +19,7 @@ mod read;
 mod rebuild;
 mod repair;
 mod settle;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -27,7 +28,7 @@ pub use self::{
     destroy::{DestroyScope, Destroyed, DestroyedInstance},
     encryption::EncryptedSoFar,
     header_pages::{HeaderPages, InstanceHeader},
-    object_stores::{ObjectsEngine, check_objects},
+    object_stores::{ObjectsEngine, StateAccess, check_objects, state_place},
     rebuild::RebuildReport,
     verify::{Problem, ProblemKind, ScrubOptions, ScrubState, Soundness, VerifyOptions, VerifyPosition, VerifyReport},
 };
@@ -56,6 +57,7 @@ use crate::{
     model::{Description, InstanceRecord, TransferSyntaxUid},
     objects::{EncryptedObjects, ObjectStore},
     source::ReadAt,
+    state::StatePlace,
 };
 
 /// Reads a data set and tells all that the index keeps of it. The archive's `dataset` module is the one implementation;
@@ -89,6 +91,8 @@ pub struct StoreOptions {
     pub index_cache_bytes: u64,
     /// The folder of a second store that holds every object too; repairs come from there.
     pub replica: Option<PathBuf>,
+    /// The same in a bucket. It may be away at any time, also at the start.
+    pub replica_s3: Option<Box<crate::objects::S3Options>>,
     /// Where settled instances lie.
     pub objects: ObjectsEngine,
     /// Room on the local disk for what was read from a store that is not local; 0: none.
@@ -125,6 +129,7 @@ impl StoreOptions {
             settle_from_bytes: 256 << 20,
             index_cache_bytes: 64 << 20,
             replica: None,
+            replica_s3: None,
             objects: ObjectsEngine::Local,
             cache_bytes: 10 << 30,
             acknowledge: Acknowledge::Intake,
@@ -219,11 +224,14 @@ struct Inner {
     objects: Arc<dyn ObjectStore>,
     /// The same without the replica.
     primary: Arc<dyn ObjectStore>,
+    /// The same below encryption: bytes as they lie.
+    sealed_primary: Arc<dyn ObjectStore>,
     /// The same without the cache that may stand before it: for those that ask what is really there.
     stored: Arc<dyn ObjectStore>,
     /// `stored`, where it is encrypted.
     encrypted: Option<EncryptedObjects>,
     journal: Journal,
+    state: StatePlace,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
     flushed: Mutex<u64>,
@@ -231,6 +239,7 @@ struct Inner {
     /// Series that something is put into.
     series_locks: Mutex<HashMap<SeriesKey, Weak<tokio::sync::Mutex<()>>>>,
     settling: acknowledge::Settling,
+    destroying: Arc<destroy::Destroying>,
     /// One object is encrypted at a time.
     encrypting: tokio::sync::Mutex<()>,
     /// One flush runs at a time.
@@ -241,6 +250,8 @@ struct Inner {
     scrub: Mutex<ScrubState>,
     /// The second store, where there is one: what is damaged here is repaired from there.
     replica: Option<Arc<dyn ObjectStore>>,
+    /// The same below encryption.
+    sealed_replica: Option<Arc<dyn ObjectStore>>,
     running: Mutex<Option<Running>>,
     /// Held as long as the store is open.
     _lock: File,
@@ -264,6 +275,12 @@ impl Store {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.inner.journal
+    }
+
+    /// Where small state lies that is the only copy of itself, sealed where the archive is encrypted.
+    #[must_use]
+    pub fn state(&self) -> StatePlace {
+        self.inner.state.clone()
     }
 
     /// The counters now.

@@ -7,11 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{StoreError, StoreOptions, settle::from_objects};
+use super::{StoreError, StoreOptions, encryption::Sealing, settle::from_objects};
 use crate::{
     intake::{medium::sync_folder, space::Space},
     metrics::Counters,
-    objects::{CachedObjects, LocalObjects, ObjectStore, S3Objects, S3Options},
+    objects::{CachedObjects, LateObjects, LocalObjects, ObjectStore, S3Objects, S3Options, encrypted::is_encrypted},
+    state::StatePlace,
 };
 
 /// The cache does not grow when less than this would be left above the minimum of free space.
@@ -55,6 +56,33 @@ pub(super) fn open(
     })
 }
 
+/// The second store, where one is wanted. A bucket is opened when it is there.
+pub(super) fn replica(
+    options: &StoreOptions,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<Arc<dyn ObjectStore>>, StoreError> {
+    if let Some(folder) = &options.replica {
+        return Ok(Some(Arc::new(LocalObjects::open(folder.clone())?)));
+    }
+    let Some(s3) = options.replica_s3.clone() else {
+        return Ok(None);
+    };
+    let late = Arc::new(LateObjects::new(Box::new(move || {
+        let s3 = (*s3).clone();
+        Box::pin(async move {
+            let opened = S3Objects::open(s3).await;
+            opened.map(|objects| Arc::new(objects) as Arc<dyn ObjectStore>)
+        })
+    })));
+    let first = Arc::clone(&late);
+    runtime.spawn(async move {
+        if let Err(error) = first.list("", None, 1).await {
+            tracing::error!(%error, "the replica cannot be reached; it catches up when it can be");
+        }
+    });
+    Ok(Some(late))
+}
+
 /// The store with a cache before it, where it is not on this machine.
 pub(super) fn cached(
     options: &StoreOptions,
@@ -86,7 +114,56 @@ pub async fn check_objects(options: &StoreOptions) -> Result<(), StoreError> {
         let objects = S3Objects::open((**s3).clone()).await.map_err(from_store)?;
         objects.list("", None, 1).await.map_err(from_store)?;
     }
+    if let Some(s3) = &options.replica_s3 {
+        let in_replica = |error| match from_store(error) {
+            StoreError::Objects(why) => StoreError::Objects(format!("the replica (replica.s3): {why}")),
+            other => other,
+        };
+        let objects = S3Objects::open((**s3).clone()).await.map_err(in_replica)?;
+        objects.list("", None, 1).await.map_err(in_replica)?;
+    }
     Ok(())
+}
+
+/// Why the place of small state is wanted, by one who does not open the whole store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateAccess {
+    /// To read; another process may have the data folder.
+    Look,
+    /// To write; this process has the lock of the data folder.
+    Change,
+}
+
+/// Where small state lies, without opening the store. What seals it where the archive is encrypted follows from the archive's
+/// key, which lies in the object store.
+///
+/// # Errors
+/// [`StoreError::Keys`] when the master keys are not those of the store; [`StoreError`] when the object store fails.
+pub async fn state_place(options: &StoreOptions, access: StateAccess) -> Result<StatePlace, StoreError> {
+    let plain = StatePlace::from(&options.data);
+    let Some(encryption) = options.encryption.as_ref() else {
+        return Ok(plain);
+    };
+    let objects: Arc<dyn ObjectStore> = match &options.objects {
+        ObjectsEngine::Local if access == StateAccess::Look => {
+            Arc::new(LocalObjects::beside(options.data.join("objects")))
+        }
+        ObjectsEngine::Local => Arc::new(LocalObjects::open(options.data.join("objects"))?),
+        ObjectsEngine::S3(s3) => Arc::new(S3Objects::open((**s3).clone()).await.map_err(from_store)?),
+    };
+    if access == StateAccess::Look && !is_encrypted(objects.as_ref()).await.map_err(from_objects)? {
+        // Nothing has been sealed yet.
+        return Ok(plain);
+    }
+    let encryption = encryption.clone();
+    let data = options.data.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let opened = tokio::task::spawn_blocking(move || {
+        let sealing = Sealing::open(&objects, Some(&encryption), &runtime)?;
+        let keys = sealing.local_keys(&runtime)?;
+        Ok(StatePlace::new(&data, keys.state.as_ref()).map_err(io::Error::from)?)
+    });
+    opened.await.map_err(io::Error::other)?
 }
 
 /// The sentence of a store that is opened stands for itself.

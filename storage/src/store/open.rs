@@ -25,7 +25,8 @@ use crate::{
     },
     journal::Journal,
     metrics::Counters,
-    objects::{LocalObjects, ObjectStore, ReplicatedObjects},
+    objects::{ObjectStore, ReplicatedObjects},
+    state::StatePlace,
 };
 
 /// The layout of the data folder. A later one is refused.
@@ -48,6 +49,7 @@ impl Store {
             tokio::spawn(keeper::settle(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(acknowledge::run(Arc::downgrade(&store.inner))).abort_handle(),
             tokio::spawn(encryption::encrypt(Arc::downgrade(&store.inner))).abort_handle(),
+            tokio::spawn(super::destroy::go_on(Arc::downgrade(&store.inner))).abort_handle(),
         ];
         if let Some(running) = store
             .inner
@@ -97,7 +99,7 @@ impl Store {
 
 impl Inner {
     /// Ends the committer after all that was given to it is done.
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running {
             orders,
@@ -149,10 +151,7 @@ fn open(
     let master = master.map(|encryption| Arc::clone(&encryption.master));
     let medium: Arc<dyn Medium> = Arc::new(DiskMedium::new(intake, master.clone()));
     let primary = object_stores::open(&options, &runtime)?;
-    let replica: Option<Arc<dyn ObjectStore>> = match &options.replica {
-        Some(folder) => Some(Arc::new(LocalObjects::open(folder.clone())?)),
-        None => None,
-    };
+    let replica = object_stores::replica(&options, &runtime)?;
     let below: Arc<dyn ObjectStore> = match &replica {
         Some(replica) => {
             let missed = data.join("replica.missed");
@@ -167,9 +166,12 @@ fn open(
     // A cache and a second store hold what is encrypted already.
     let sealing = Sealing::open(&below, options.encryption.as_ref(), &runtime)?;
     let stored = sealing.around(&below);
-    let primary = sealing.around(&primary);
-    let replica = replica.map(|replica| sealing.around(&replica));
+    let sealed_primary = primary;
+    let primary = sealing.around(&sealed_primary);
+    let sealed_replica = replica;
+    let replica = sealed_replica.as_ref().map(|replica| sealing.around(replica));
     let keys = sealing.local_keys(&runtime)?;
+    let state = StatePlace::new(data, keys.state.as_ref()).map_err(io::Error::from)?;
     let folder = data.join("journal");
     let journal = runtime.block_on(Journal::open(&folder, Arc::clone(&stored), keys.journal.as_ref()))?;
     let tombstones = super::destroy::tombstones(&runtime.block_on(journal.read(0))?)?;
@@ -256,11 +258,13 @@ fn open(
         stored,
         encrypted: sealing.into_objects(),
         journal,
+        state,
         retired: Mutex::default(),
         flushed: Mutex::new(0),
         acknowledging: acknowledge::Acknowledging::default(),
         series_locks: Mutex::default(),
         settling: acknowledge::Settling::default(),
+        destroying: Arc::default(),
         encrypting: tokio::sync::Mutex::default(),
         keeping: tokio::sync::Mutex::default(),
         runtime,
@@ -268,7 +272,9 @@ fn open(
         turnstile,
         scrub: Mutex::default(),
         replica,
+        sealed_replica,
         primary,
+        sealed_primary,
         running,
         _lock: lock,
     };

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::{Sealed, Store, StoreError, commit::member_of, settle::from_objects};
 use crate::{
+    hexadecimal::hexadecimal,
     intake::{
         incoming::{Body, from_io},
         staged::blocking,
     },
     model::Origin,
     objects::ObjectName,
-    packs::{compose::compose, tar::hexadecimal},
+    packs::compose::compose,
 };
 
 impl Store {

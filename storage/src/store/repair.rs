@@ -10,13 +10,15 @@ use crate::{
     index::Index,
     intake::SeriesKey,
     model::{Header, Location, SopInstanceUid},
-    objects::{Body, ObjectName, ObjectStore},
+    objects::{Body, EncryptedObjects, ObjectName, ObjectStore},
     packs::{compose::SharedPart, walk::walk},
     source::ReadAt,
 };
 
 /// Bytes compared at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// An object that holds a key is shorter.
+const KEY_BYTES_MAX: u64 = 1024;
 
 impl Store {
     /// Puts the replica's copy of an object in the place of one that is damaged or missing. The damaged one is kept apart,
@@ -34,9 +36,7 @@ impl Store {
             return Ok(false);
         };
         let objects = &self.inner.primary;
-        if let Some(length) = objects.head(name).await.map_err(from_objects)? {
-            self.keep_apart(name, length).await?;
-        }
+        self.keep_apart(name).await?;
         let mut body = Body::default();
         let length = good.len();
         body.push(SharedPart {
@@ -55,13 +55,35 @@ impl Store {
         Ok(true)
     }
 
-    /// Copies a damaged object to where nobody looks for it but a person.
-    async fn keep_apart(&self, name: &ObjectName, length: u64) -> Result<(), StoreError> {
-        let objects = &self.inner.primary;
-        let apart = ObjectName::new(&format!("damaged/{name}"))
-            .ok_or_else(|| StoreError::Objects(format!("{name} cannot be kept apart")))?;
-        let (primary, from, runtime) = (Arc::clone(objects), name.clone(), self.inner.runtime.clone());
-        let source = tokio::task::spawn_blocking(move || open_object(&primary, &runtime, &from));
+    /// Puts the replica's copy of a data key in the place of one that does not open. False where there is no replica, or its copy
+    /// does not open either.
+    pub(super) async fn repair_key(&self, encrypted: &EncryptedObjects, name: &ObjectName) -> Result<bool, StoreError> {
+        let Some(replica) = &self.inner.sealed_replica else {
+            return Ok(false);
+        };
+        let bytes = match replica.get_range(name, 0..KEY_BYTES_MAX).await {
+            Ok(bytes) if encrypted.opens(name, &bytes) => bytes,
+            _ => return Ok(false),
+        };
+        let objects = &self.inner.sealed_primary;
+        objects.put(name, bytes.into()).await.map_err(from_objects)?;
+        self.inner.counters.repaired();
+        Ok(true)
+    }
+
+    /// Copies a damaged object to where nobody looks for it but a person. Its bytes as they lie: what is encrypted and damaged
+    /// does not open.
+    async fn keep_apart(&self, name: &ObjectName) -> Result<(), StoreError> {
+        let objects = &self.inner.sealed_primary;
+        let (at, apart) = match &self.inner.encrypted {
+            Some(encrypted) => encrypted.places(name, &name.damaged()).await.map_err(from_objects)?,
+            None => (name.clone(), name.damaged()),
+        };
+        let Some(length) = objects.head(&at).await.map_err(from_objects)? else {
+            return Ok(());
+        };
+        let (sealed, runtime) = (Arc::clone(objects), self.inner.runtime.clone());
+        let source = tokio::task::spawn_blocking(move || open_object(&sealed, &runtime, &at));
         let mut body = Body::default();
         body.push(SharedPart {
             whole: source.await.map_err(io::Error::other)??,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Store, StoreError, read::on_blocking_thread};
+use super::{Store, StoreError, read::on_blocking_thread, taken::Taken};
 use crate::{
     index::{Index, IndexError, InstancePlace, PackRow, Settled},
     intake::{Retired, SeriesKey, WaitingEntry, recover::location_of, segment::Found, staged::staged_path},
@@ -51,16 +51,15 @@ impl Store {
     pub async fn settle_these(&self, wanted: &[(StudyInstanceUid, SeriesInstanceUid)]) -> Result<(), StoreError> {
         let _one_at_a_time = self.inner.settling.lock_beside_commits().await;
         for series in wanted {
-            let waiting = || self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let entries = waiting().take(series);
-            if entries.is_empty() {
+            let taken = Taken::of(&self.inner.waiting, series);
+            if taken.entries().is_empty() {
                 continue;
             }
-            if let Err(error) = self.settle_series(series, &entries).await {
+            if let Err(error) = self.settle_series(&taken).await {
                 self.inner.counters.settling_failed();
-                waiting().put_back(series.clone(), entries);
                 return Err(error);
             }
+            taken.done();
         }
         Ok(())
     }
@@ -78,47 +77,51 @@ impl Store {
 
     async fn settle_held(&self, quiet: Duration) -> Result<(), StoreError> {
         let mut first_error = Ok(());
+        // Held to the end, so that what failed is not due again at once.
         let mut failed = Vec::new();
-        while let Some((series, entries)) = self.take_due(quiet) {
-            if let Err(error) = self.settle_series(&series, &entries).await {
-                tracing::error!(%error, series = %series.1, "a series could not be settled; it is tried again");
+        while let Some(taken) = self.take_due(quiet) {
+            if let Err(error) = self.settle_series(&taken).await {
+                tracing::error!(%error, series = %taken.series().1, "a series could not be settled; it is tried again");
                 self.inner.counters.settling_failed();
                 if matches!(error, StoreError::Index(IndexError::Engine(_))) {
                     self.inner.counters.index_failed();
                 }
-                failed.push((series, entries));
+                failed.push(taken);
                 first_error = first_error.and(Err(error));
+            } else {
+                taken.done();
             }
         }
+        let mut unmerged = Vec::new();
         while let Some(series) = self.inner.acknowledging.take_unmerged(quiet) {
             let lock = self.series_lock(&series);
             let _one_at_a_time = lock.lock().await;
             if let Err(error) = self.merge_small_packs(&series).await {
-                tracing::error!(%error, series = %series.1, "small packs could not be merged; they are with the next settling");
+                tracing::error!(%error, series = %series.1, "small packs could not be merged; it is tried again");
+                unmerged.push(series);
                 first_error = first_error.and(Err(error));
             }
         }
-        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for (series, entries) in failed {
-            waiting.put_back(series, entries);
-        }
+        self.inner.acknowledging.put_back_unmerged(unmerged);
         first_error
     }
 
-    fn take_due(&self, quiet: Duration) -> Option<(SeriesKey, Vec<WaitingEntry>)> {
+    fn take_due(&self, quiet: Duration) -> Option<Taken<'_>> {
         let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.take_due(quiet, self.inner.options.settle_from_bytes)
+        let (series, entries) = waiting.take_due(quiet, self.inner.options.settle_from_bytes)?;
+        Some(Taken::new(&self.inner.waiting, series, entries))
     }
 
-    async fn settle_series(&self, series: &SeriesKey, entries: &[WaitingEntry]) -> Result<(), StoreError> {
-        self.put_entries(series, entries).await?;
+    async fn settle_series(&self, taken: &Taken<'_>) -> Result<(), StoreError> {
+        let series = taken.series();
+        self.put_entries(series, taken.entries()).await?;
         let lock = self.series_lock(series);
         let _one_at_a_time = lock.lock().await;
         self.merge_small_packs(series).await
     }
 
     /// The next pack of a series has the number behind the last that the index knows: one is put at a time.
-    fn series_lock(&self, series: &SeriesKey) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn series_lock(&self, series: &SeriesKey) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.inner.series_locks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = locks.get(series).and_then(std::sync::Weak::upgrade) {
             return lock;
@@ -133,6 +136,8 @@ impl Store {
     pub(super) async fn put_entries(&self, series: &SeriesKey, entries: &[WaitingEntry]) -> Result<(), StoreError> {
         let lock = self.series_lock(series);
         let _one_at_a_time = lock.lock().await;
+        #[cfg(test)]
+        crate::testing::stumbling::pass(&self.inner.options.data).await;
         let entries = entries.to_vec();
         let candidates = on_blocking_thread(self, move |store| store.candidates(&entries)).await?;
         let (mut in_log, mut bytes) = (Vec::new(), 0);
@@ -184,19 +189,16 @@ impl Store {
                         place,
                     });
                 }
-                _ => self.release(waiting.segment),
+                _ => self.release(*waiting),
             }
         }
         candidates.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(candidates)
     }
 
-    fn release(&self, segment: u64) {
-        self.inner
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .release(segment);
+    fn release(&self, entry: WaitingEntry) {
+        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.release(entry);
     }
 
     async fn settle_pack(&self, series: &SeriesKey, candidates: Vec<Candidate>) -> Result<(), StoreError> {
@@ -330,7 +332,7 @@ impl Store {
                 crash_point!("settle.moved");
                 let mut waiting = store.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 for candidate in candidates {
-                    waiting.release(candidate.waiting.segment);
+                    waiting.release(candidate.waiting);
                 }
             }
             store.inner.counters.settled(candidates.len() as u64);

@@ -2,6 +2,7 @@
 
 pub(crate) mod crash;
 pub(crate) mod failing;
+pub(crate) mod stumbling;
 
 use std::sync::Arc;
 

@@ -19,9 +19,8 @@ use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{
     Batch, Engine, IndexError, Visit,
-    sled::{COPIED_AT_ONCE, NEW, OLD, probe, remove_leftovers},
+    sled::{COPIED_AT_ONCE, NEW, probe, put_in_place, remove_leftovers},
 };
-use crate::intake::medium::sync_folder;
 
 /// The one keyspace.
 const ROWS: &str = "rows";
@@ -152,7 +151,7 @@ impl Engine for FjallEngine {
     }
 
     fn rewrite(&self) -> Result<(), IndexError> {
-        let (new, old) = (self.folder.with_extension(NEW), self.folder.with_extension(OLD));
+        let new = self.folder.with_extension(NEW);
         remove_leftovers(&self.folder).map_err(failed)?;
         {
             let copy = open(&new, self.cache_bytes)?;
@@ -170,10 +169,7 @@ impl Engine for FjallEngine {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         *opened = None;
         // Between the two there is no index, and it would be made anew from the packs.
-        let swapped = fs::rename(&self.folder, &old).and_then(|()| {
-            fs::rename(&new, &self.folder)?;
-            self.folder.parent().map_or(Ok(()), sync_folder)
-        });
+        let swapped = put_in_place(&self.folder);
         *opened = Some(Arc::new(open(&self.folder, self.cache_bytes)?));
         swapped.map_err(failed)?;
         remove_leftovers(&self.folder).map_err(failed)

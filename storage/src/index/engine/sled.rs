@@ -30,7 +30,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(5);
 pub(super) const COPIED_AT_ONCE: usize = 1000;
 /// What the folder of the copy, and then that of the original, is called beside the folder itself.
 pub(super) const NEW: &str = "new";
-pub(super) const OLD: &str = "old";
+const OLD: &str = "old";
 
 /// One tree of a sled database.
 #[derive(Debug)]
@@ -99,6 +99,17 @@ pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts the copy in the place of the original, which stays where that fails.
+pub(super) fn put_in_place(folder: &Path) -> io::Result<()> {
+    let (new, old) = (folder.with_extension(NEW), folder.with_extension(OLD));
+    fs::rename(folder, &old)?;
+    if let Err(error) = fs::rename(&new, folder) {
+        fs::rename(&old, folder)?;
+        return Err(error);
+    }
+    folder.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Asks the disk to take some bytes: a database that is open can still be read, and is not given up before there is hope.
@@ -182,7 +193,7 @@ impl Engine for SledEngine {
     }
 
     fn rewrite(&self) -> Result<(), IndexError> {
-        let (new, old) = (self.folder.with_extension(NEW), self.folder.with_extension(OLD));
+        let new = self.folder.with_extension(NEW);
         remove_leftovers(&self.folder).map_err(failed)?;
         {
             let copy = open(&new, self.cache_bytes)?;
@@ -203,10 +214,7 @@ impl Engine for SledEngine {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         *tree = None;
         // Between the two there is no index, and it would be made anew from the packs.
-        let swapped = fs::rename(&self.folder, &old).and_then(|()| {
-            fs::rename(&new, &self.folder)?;
-            self.folder.parent().map_or(Ok(()), sync_folder)
-        });
+        let swapped = put_in_place(&self.folder);
         *tree = Some(Arc::new(open(&self.folder, self.cache_bytes)?));
         swapped.map_err(failed)?;
         remove_leftovers(&self.folder).map_err(failed)

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::fs::FallocateFlags;
 
 use crate::metrics::CacheCounters;
 
@@ -80,6 +81,11 @@ impl Blocks {
             index.set_len(u64::from(slots_max) * RECORD_BYTES as u64)?;
         }
         let state = read_index(&index, slots_max)?;
+        // What no record names may be left of something that was destroyed since.
+        data.set_len(data.metadata()?.len().min(u64::from(state.fresh) * BLOCK_BYTES))?;
+        for number in &state.free {
+            clear(&data, *number, 0)?;
+        }
         counters.holds(state.by_key.len() as u64 * BLOCK_BYTES);
         Ok(Self {
             index,
@@ -119,6 +125,7 @@ impl Blocks {
         // Unless another block took its place meanwhile, which is no damage.
         if state.by_key.get(&key).is_some_and(|now| now.number == slot.number) {
             state.remove(key);
+            self.erase(&[slot.number]);
             state.free.push(slot.number);
             self.counters.damaged();
             tracing::warn!("a block of the read cache was damaged; it is fetched again");
@@ -140,9 +147,12 @@ impl Blocks {
         let written = self
             .data
             .write_all_at(bytes, u64::from(number) * BLOCK_BYTES)
+            // Nothing stays of a longer block that was there.
+            .and_then(|()| clear(&self.data, number, bytes.len() as u64))
             .and_then(|()| self.index.write_all_at(&record(key, slot), place_of_record(number)));
         let mut state = self.state();
         if let Err(error) = written {
+            self.erase(&[number]);
             state.free.push(number);
             if !self.has_failed.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%error, "the read cache cannot be written; reads go to the object store");
@@ -151,9 +161,9 @@ impl Blocks {
         }
         self.has_failed.store(false, Ordering::Relaxed);
         if state.was_forgotten(key.0, epoch) || state.by_key.contains_key(&key) {
-            state.free.push(number);
-            drop(state);
+            // Before it can be taken again.
             self.erase(&[number]);
+            state.free.push(number);
             return;
         }
         state.clock += 1;
@@ -208,9 +218,16 @@ impl Blocks {
         self.counters.holds(state.by_key.len() as u64 * BLOCK_BYTES);
     }
 
+    /// What was forgotten does not come back, whatever happens. Blocks.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.index.sync_data()?;
+        self.data.sync_data()
+    }
+
     fn erase(&self, slots: &[u32]) {
         for number in slots {
-            if let Err(error) = self.index.write_all_at(&[0; RECORD_BYTES], place_of_record(*number)) {
+            let erased = self.index.write_all_at(&[0; RECORD_BYTES], place_of_record(*number));
+            if let Err(error) = erased.and_then(|()| clear(&self.data, *number, 0)) {
                 tracing::warn!(%error, "a block of the read cache could not be erased");
             }
         }
@@ -241,6 +258,24 @@ impl State {
                 .iter()
                 .any(|(epoch, forgotten)| *epoch > since && *forgotten == object)
     }
+}
+
+/// Gives the room of a slot back from its byte `from` on, or where the file system cannot, fills it with zeros. The file keeps its
+/// length.
+fn clear(data: &File, number: u32, from: u64) -> io::Result<()> {
+    let place = u64::from(number) * BLOCK_BYTES + from;
+    let length = BLOCK_BYTES
+        .saturating_sub(from)
+        .min(data.metadata()?.len().saturating_sub(place));
+    if length == 0 {
+        return Ok(());
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if rustix::fs::fallocate(data, flags, place, length).is_ok() {
+        return Ok(());
+    }
+    let zeros = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    data.write_all_at(&zeros, place)
 }
 
 fn place_of_record(number: u32) -> u64 {

@@ -28,7 +28,7 @@ use self::{
     disk::DiskThreads,
     sequence::Sequences,
 };
-use super::{Body, ObjectError, ObjectLocks, ObjectName, ObjectStore};
+use super::{Body, Kept, ObjectError, ObjectLocks, ObjectName, ObjectStore};
 use crate::metrics::CacheCounters;
 
 /// One fetch is at most this long: blocks.
@@ -267,7 +267,10 @@ impl CachedObjects {
 
 /// The key of an object that does not change; `None` for others.
 fn key_of(name: &ObjectName) -> Option<u128> {
-    let is_kept = name.as_str().starts_with("studies/");
+    // Encrypted or not.
+    let is_kept = ["studies/", "encrypted/studies/"]
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix));
     let digest = Sha256::digest(name.as_str());
     let (key, _) = digest.split_first_chunk::<16>()?;
     is_kept.then_some(u128::from_le_bytes(*key))
@@ -343,13 +346,23 @@ impl ObjectStore for CachedObjects {
         deleted
     }
 
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        let blocks = Arc::clone(&self.blocks);
+        self.disk.run(move || blocks.sync()).await??;
+        self.inner.purge(prefix).await
+    }
+
+    async fn share(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        self.inner.share(name).await
+    }
+
     /// Of the store beneath: what is asked for is what it has.
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
         self.inner.crc32(name).await
     }
 
-    async fn catch_up(&self) -> Result<u64, ObjectError> {
-        self.inner.catch_up().await
+    async fn catch_up(&self, prefix: &str) -> Result<u64, ObjectError> {
+        self.inner.catch_up(prefix).await
     }
 
     fn behind(&self) -> u64 {

@@ -14,8 +14,8 @@ use crate::{
     encryption::{
         EncryptionError, MasterKeyId, MasterKeys, NameKey, Secret, WRAPPED_BYTES, random, wrap, wrapped_with,
     },
-    objects::{ObjectError, ObjectName, ObjectStore},
-    packs::tar::hexadecimal,
+    hexadecimal::{from_hexadecimal, hexadecimal},
+    objects::{Kept, ObjectError, ObjectName, ObjectStore},
 };
 
 /// Where data keys lie.
@@ -128,7 +128,7 @@ impl DataKeys {
         self.open(&name, &bytes)
     }
 
-    fn open(&self, name: &ObjectName, bytes: &[u8]) -> Result<Secret, ObjectError> {
+    pub(super) fn open(&self, name: &ObjectName, bytes: &[u8]) -> Result<Secret, ObjectError> {
         let wrapped = wrapped_key(bytes).ok_or_else(|| damaged(name, EncryptionError::Tampered))?;
         self.master
             .unwrap_key(&wrapped, name.as_str().as_bytes())
@@ -160,14 +160,15 @@ impl DataKeys {
         Ok(())
     }
 
-    /// Destroys all keys of a scope. What was put under them does not open any more, wherever copies of it lie.
-    pub(super) async fn destroy(&self, scope: &Scope) -> Result<(), ObjectError> {
+    /// Destroys all keys of a scope. What was put under them does not open any more, wherever copies of it lie. Returns the
+    /// versions of keys that the store refuses to let go.
+    pub(super) async fn destroy(&self, scope: &Scope) -> Result<Vec<Kept>, ObjectError> {
         let _nothing_is_made = self.making.lock().await;
         loop {
             let page = self.inner.list(&scope.prefix(), None, PAGE).await?;
             self.at_hand().remove(scope);
             if page.is_empty() {
-                return Ok(());
+                return self.inner.purge(&scope.prefix()).await;
             }
             for (name, _) in page {
                 self.inner.delete(&name).await?;
@@ -203,6 +204,31 @@ impl DataKeys {
             }
         }
         Ok((all, anew))
+    }
+
+    /// Opens every key as it lies in the store.
+    pub(super) async fn verify(&self) -> Result<(u64, Vec<(ObjectName, String)>), ObjectError> {
+        let (mut whole, mut broken) = (0, Vec::new());
+        let mut after: Option<ObjectName> = None;
+        loop {
+            let page = self.inner.list(KEYS, after.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok((whole, broken));
+            };
+            after = Some(last.clone());
+            for (name, _) in page {
+                let bytes = match self.inner.get_range(&name, 0..OBJECT_BYTES + 1).await {
+                    // Destroyed since it was listed.
+                    Err(ObjectError::Missing(_)) => continue,
+                    other => other?,
+                };
+                match self.open(&name, &bytes) {
+                    Ok(_) => whole += 1,
+                    Err(ObjectError::Damaged(name, why)) => broken.push((name, why)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     /// How many keys each master key wraps.
@@ -256,15 +282,7 @@ fn wrapped_key(bytes: &[u8]) -> Option<[u8; WRAPPED_BYTES]> {
 
 fn id_of(name: &ObjectName) -> Option<KeyId> {
     let (_, id) = name.as_str().rsplit_once('/')?;
-    let (pairs, []) = id.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let bytes: Option<Vec<u8>> = pairs
-        .iter()
-        .map(|[high, low]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok())
-        .collect();
-    bytes?.try_into().ok()
+    from_hexadecimal(id)
 }
 
 fn gone(error: ObjectError) -> ObjectError {

@@ -3,7 +3,7 @@
 use super::keys::{Scope, named};
 use crate::{
     encryption::{EncryptionError, NameKey},
-    objects::{ObjectError, ObjectName},
+    objects::{DAMAGED, ObjectError, ObjectName},
 };
 
 /// Where all encrypted objects lie.
@@ -25,10 +25,11 @@ impl Names {
     /// The name under which an object lies, and what its data key is for.
     pub(super) fn place(&self, name: &ObjectName) -> Result<(ObjectName, Scope), ObjectError> {
         let place = self.sealed(name.as_str()).map_err(super::keys::no_randomness)?;
-        let scope = match place
-            .strip_prefix("encrypted/studies/")
-            .and_then(|rest| rest.split_once('/'))
-        {
+        let of_study = place
+            .strip_prefix(ENCRYPTED)
+            .map(|rest| rest.strip_prefix(DAMAGED).unwrap_or(rest));
+        let of_study = of_study.and_then(|rest| rest.strip_prefix("studies/"));
+        let scope = match of_study.and_then(|rest| rest.split_once('/')) {
             Some((study, _)) => Scope::Study(study.to_owned()),
             None => Scope::Archive,
         };
@@ -43,6 +44,13 @@ impl Names {
 
     /// What the places of objects begin with whose names begin with `prefix`: as much of it as whole parts tell.
     pub(super) fn prefix(&self, prefix: &str) -> Result<String, ObjectError> {
+        if let Some(rest) = prefix.strip_prefix(DAMAGED) {
+            let begin = self.prefix(rest)?;
+            return Ok(format!(
+                "{ENCRYPTED}{DAMAGED}{}",
+                begin.strip_prefix(ENCRYPTED).unwrap_or_default()
+            ));
+        }
         let is_in_studies = prefix.strip_prefix(STUDIES).is_some_and(|rest| rest.starts_with('/'));
         let known = match prefix.match_indices('/').nth(2) {
             _ if !is_in_studies => prefix,
@@ -57,6 +65,13 @@ impl Names {
 
     fn sealed(&self, name: &str) -> Result<String, EncryptionError> {
         let mut place = String::from(ENCRYPTED);
+        let name = match name.strip_prefix(DAMAGED) {
+            Some(rest) => {
+                place.push_str(DAMAGED);
+                rest
+            }
+            None => name,
+        };
         let mut in_studies = false;
         for (at, part) in name.split('/').enumerate() {
             if at > 0 {
@@ -79,6 +94,9 @@ impl Names {
     /// The name of the object that lies at a place; `None` where it is none of ours.
     pub(super) fn name(&self, place: &ObjectName) -> Option<ObjectName> {
         let text = place.as_str().strip_prefix(ENCRYPTED)?;
+        if let Some(rest) = text.strip_prefix(DAMAGED) {
+            return Some(self.name(&ObjectName::new(&format!("{ENCRYPTED}{rest}"))?)?.damaged());
+        }
         let Some(rest) = text.strip_prefix("studies/") else {
             return ObjectName::new(text);
         };
@@ -110,11 +128,13 @@ mod tests {
             "quarantine/ab.tar",
             "studies/1.2/x",
             "replaced",
+            "damaged/studies/1.2/3.4/00000001.tar",
+            "damaged/quarantine/ab.tar",
         ] {
             let name = ObjectName::new(text).unwrap();
             let (place, scope) = names.place(&name).unwrap();
             assert_eq!(names.name(&place), Some(name));
-            assert_eq!(matches!(scope, Scope::Study(_)), text.starts_with("studies/"));
+            assert_eq!(matches!(scope, Scope::Study(_)), text.contains("studies/"));
             assert!(!place.as_str().contains("1.2"), "{place}");
         }
         let longest = format!("studies/{0}/{0}/00000001.headers", "1".repeat(64));
@@ -136,6 +156,19 @@ mod tests {
             "studies/1.2/3",
             "studies/1.2/3.4/",
             "studies/1.2/3.4/0000",
+        ] {
+            let begin = names.prefix(prefix).unwrap();
+            assert!(place.as_str().starts_with(&begin), "{prefix}: {begin}");
+        }
+        let (place, _) = names
+            .place(&ObjectName::new("damaged/studies/1.2/3.4/00000001.tar").unwrap())
+            .unwrap();
+        for prefix in [
+            "",
+            "dam",
+            "damaged/",
+            "damaged/studies/1.2/",
+            "damaged/studies/1.2/3.4/",
         ] {
             let begin = names.prefix(prefix).unwrap();
             assert!(place.as_str().starts_with(&begin), "{prefix}: {begin}");

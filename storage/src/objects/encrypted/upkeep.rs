@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{EncryptedObjects, MasterKeyId};
 use crate::{
     model::StudyInstanceUid,
-    objects::{Body, ObjectError, ObjectName, ObjectSource, ObjectStore},
+    objects::{Body, Kept, ObjectError, ObjectName, ObjectSource, ObjectStore},
 };
 
 /// What a rotation did.
@@ -21,13 +21,15 @@ impl EncryptedObjects {
     /// Destroys the keys of a study: none of its objects opens any more, nor do copies and backups of them, unless the key
     /// objects were copied too. What is put for the study later is put under a new key.
     ///
+    /// Returns the versions of keys that the store refuses to let go.
+    ///
     /// # Errors
     /// [`ObjectError`]: some keys may be left; call it again.
-    pub async fn destroy_key(&self, study: &StudyInstanceUid) -> Result<(), ObjectError> {
+    pub async fn destroy_key(&self, study: &StudyInstanceUid) -> Result<Vec<Kept>, ObjectError> {
         let scope = self.shared.names.study(study.as_str())?;
-        self.shared.keys.destroy(&scope).await?;
+        let kept = self.shared.keys.destroy(&scope).await?;
         self.shared.heads().clear();
-        Ok(())
+        Ok(kept)
     }
 
     /// Wraps every data key with the first master key. May be cut short and run again.
@@ -37,6 +39,19 @@ impl EncryptedObjects {
     pub async fn rotate(&self, mut progress: impl FnMut(u64) + Send) -> Result<Rotation, ObjectError> {
         let (keys, wrapped) = self.shared.keys.rotate(&mut progress).await?;
         Ok(Rotation { keys, wrapped })
+    }
+
+    /// Opens every data key. How many open, and which do not and why.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub async fn verify_keys(&self) -> Result<(u64, Vec<(ObjectName, String)>), ObjectError> {
+        self.shared.keys.verify().await
+    }
+
+    /// True when these bytes are the data key of that name.
+    pub(crate) fn opens(&self, name: &ObjectName, bytes: &[u8]) -> bool {
+        self.shared.keys.open(name, bytes).is_ok()
     }
 
     /// How many data keys each master key wraps.

@@ -1,9 +1,9 @@
-//! The one place that names the `s3` crate: credentials, signing, and the calls that the crate has whole. Requests with
+//! The one place, beside `credentials.rs`, that names the `s3` crate: signing, and the calls that the crate has whole. Requests with
 //! headers of ours (checksums, encryption, storage class, locks) are signed by it in their address and sent from here.
 
 use std::time::Duration;
 
-use ::s3::{AddressingStyle, AsyncTlsRootStore, Auth, CredentialsTlsRootStore};
+use ::s3::{AddressingStyle, AsyncTlsRootStore, Auth};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -13,7 +13,8 @@ use reqx::prelude::{RedirectPolicy, RetryPolicy, TlsRootStore};
 use time::OffsetDateTime;
 
 use super::{
-    options::{Addressing, CredentialSource, S3Options},
+    credentials::auth,
+    options::{Addressing, S3Options},
     put::Payload,
     retry::Trouble,
     xml,
@@ -258,57 +259,6 @@ impl Client {
     pub(super) async fn abort(&self, key: &str, upload: &str) -> Result<(), Trouble> {
         let abort = self.s3.objects().abort_multipart_upload(&self.bucket, key, upload);
         abort.send().await.map(drop).map_err(of_crate)
-    }
-}
-
-/// The credentials, and where they are refreshed from.
-async fn auth(source: &CredentialSource) -> Result<Auth, String> {
-    let roots = CredentialsTlsRootStore::System;
-    let (found, whence) = match source {
-        CredentialSource::Keys {
-            access_key_id,
-            secret_access_key,
-        } => {
-            let keys = ::s3::Credentials::new(access_key_id, secret_access_key.expose());
-            (keys.map(Auth::Static), "objects.s3.access_key_id and secret_access_key")
-        }
-        CredentialSource::Environment => (Auth::from_env(), "the environment (AWS_ACCESS_KEY_ID …)"),
-        CredentialSource::Profile(Some(name)) => (Auth::from_profile(name), "the shared credentials file"),
-        CredentialSource::Profile(None) => (Auth::from_profile_env(), "the shared credentials file"),
-        CredentialSource::WebIdentity => (
-            Auth::from_web_identity_env_with_tls_root_store(roots).await,
-            "the web identity (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN)",
-        ),
-        CredentialSource::Instance => (
-            Auth::from_imds_with_tls_root_store(roots).await,
-            "the metadata service of the container or instance",
-        ),
-        CredentialSource::Auto => return Box::pin(auth(&first_there())).await,
-    };
-    found.map_err(|error| {
-        // The crate's words name what is missing, never a secret.
-        format!("no credentials for S3 come from {whence}: {error}; set objects.s3.credentials, or put them there")
-    })
-}
-
-/// What `auto` finds.
-fn first_there() -> CredentialSource {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let has_file = || {
-        let file = std::env::var_os("AWS_SHARED_CREDENTIALS_FILE").map(std::path::PathBuf::from);
-        let home = || std::env::var_os("HOME").map(|home| std::path::PathBuf::from(home).join(".aws/credentials"));
-        file.or_else(home).is_some_and(|file| file.exists())
-    };
-    if is_set("AWS_ACCESS_KEY_ID") {
-        CredentialSource::Environment
-    } else if is_set("AWS_WEB_IDENTITY_TOKEN_FILE") {
-        CredentialSource::WebIdentity
-    } else if is_set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || is_set("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
-        CredentialSource::Instance
-    } else if has_file() {
-        CredentialSource::Profile(None)
-    } else {
-        CredentialSource::Instance
     }
 }
 

@@ -45,8 +45,8 @@ pub enum LegalHold {
 /// Stores that can keep single objects from being destroyed, by themselves and against everybody.
 #[async_trait]
 pub trait ObjectLocks: Send + Sync {
-    /// Lets an object's current version stay until then. A longer one is always taken; a shorter one only where the mode and
-    /// our privileges allow it.
+    /// Lets an object's current version stay until then. A longer one of the same mode is always taken; a shorter one, or one of
+    /// another mode, only where the mode and our privileges allow it.
     ///
     /// # Errors
     /// [`ObjectError::Missing`], [`ObjectError::Remote`] where the bucket has no Object Lock, or refuses.

@@ -5,12 +5,15 @@
 //! followed: it would take our signature elsewhere.
 
 mod client;
+mod credentials;
+mod instance;
 mod lock;
 mod options;
 mod put;
 mod retry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod versions;
 mod xml;
 
 pub use self::{
@@ -31,7 +34,7 @@ use self::{
     put::{MEMORY_UNIT, customer_headers},
     retry::Trouble,
 };
-use super::{Body, ObjectError, ObjectName, ObjectStore};
+use super::{Body, Kept, ObjectError, ObjectName, ObjectStore};
 
 /// Keys of one page of a list: the most that servers give.
 const PAGE_KEYS: usize = if cfg!(test) { 20 } else { 1000 };
@@ -280,6 +283,10 @@ impl ObjectStore for S3Objects {
 
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
         self.crc32_of(name).await
+    }
+
+    async fn purge(&self, prefix: &str) -> Result<Vec<Kept>, ObjectError> {
+        self.purge_hidden(prefix).await
     }
 
     fn locks(&self) -> Option<&dyn ObjectLocks> {

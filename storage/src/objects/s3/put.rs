@@ -20,6 +20,7 @@ use super::{
     xml,
 };
 use crate::{
+    hexadecimal::hexadecimal,
     objects::{Body, ObjectError, ObjectName},
     source::ReadAt,
 };
@@ -294,10 +295,6 @@ fn append(bytes: &mut BytesMut, piece: &dyn ReadAt, mut from: u64, mut length: u
         length = length.saturating_sub(read.len() as u64);
     }
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An upload whose parts lie in the store, unseen and paid for, until it is completed or aborted.

@@ -1,4 +1,4 @@
-//! The little XML that is read here: one value out of a short answer.
+//! The little XML that is read here: one value out of a short answer, or the items of a list.
 
 use quick_xml::{Reader, events::Event};
 
@@ -21,9 +21,80 @@ pub(super) fn text_of(xml: &[u8], element: &str) -> Option<String> {
     }
 }
 
+/// One element of a list, with the texts directly below it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) name: String,
+    texts: Vec<(String, String)>,
+}
+
+impl Item {
+    /// The text of a child; empty where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        let found = self.texts.iter().find(|(child, _)| child == name);
+        found.map_or("", |(_, text)| text)
+    }
+}
+
+/// The elements of these local names below the root, with the texts directly below each. `None` for what is no XML.
+pub(super) fn items_of(xml: &[u8], names: &[&str]) -> Option<Vec<Item>> {
+    let mut reader = Reader::from_reader(xml);
+    let mut buffer = Vec::new();
+    let (mut items, mut item, mut child) = (Vec::new(), None::<Item>, None::<String>);
+    let mut depth = 0_u32;
+    loop {
+        match reader.read_event_into(&mut buffer).ok()? {
+            Event::Start(start) => {
+                let local = start.local_name();
+                let name = String::from_utf8_lossy(local.as_ref()).into_owned();
+                depth += 1;
+                match depth {
+                    2 if names.contains(&name.as_str()) => {
+                        item = Some(Item {
+                            name,
+                            texts: Vec::new(),
+                        });
+                    }
+                    3 if item.is_some() => {
+                        child = Some(name.clone());
+                        item.as_mut()?.texts.push((name, String::new()));
+                    }
+                    _ => {}
+                }
+            }
+            Event::Text(part) if depth == 3 && child.is_some() => {
+                let (_, text) = item.as_mut()?.texts.last_mut()?;
+                text.push_str(part.decode().ok()?.trim());
+            }
+            Event::GeneralRef(entity) if depth == 3 && child.is_some() => {
+                let resolved = match entity.decode().ok()?.as_ref() {
+                    "amp" => "&",
+                    "lt" => "<",
+                    "gt" => ">",
+                    "quot" => "\"",
+                    "apos" => "'",
+                    _ => return None,
+                };
+                item.as_mut()?.texts.last_mut()?.1.push_str(resolved);
+            }
+            Event::End(_) => {
+                match depth {
+                    2 => items.extend(item.take()),
+                    3 => child = None,
+                    _ => {}
+                }
+                depth = depth.checked_sub(1)?;
+            }
+            Event::Eof => return (depth == 0).then_some(items),
+            _ => {}
+        }
+        buffer.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text_of;
+    use super::{items_of, text_of};
 
     #[test]
     fn finds_a_value_whatever_surrounds_it() {
@@ -36,10 +107,30 @@ mod tests {
         assert_eq!(text_of(b"\xff\xfe<<>", "UploadId"), None);
     }
 
+    #[test]
+    fn reads_the_items_of_a_list() {
+        let xml =
+            b"<?xml version=\"1.0\"?><R xmlns=\"u\"><Name>b</Name><Version><Key>a&amp;b</Key><Owner><ID>7</ID></Owner>\
+            <VersionId>1</VersionId><IsLatest>false</IsLatest></Version><DeleteMarker><Key>c</Key></DeleteMarker></R>";
+        let items = items_of(xml, &["Version", "DeleteMarker"]).unwrap();
+        let seen: Vec<_> = items
+            .iter()
+            .map(|item| (item.name.as_str(), item.text("Key"), item.text("VersionId")))
+            .collect();
+        assert_eq!(seen, [("Version", "a&b", "1"), ("DeleteMarker", "c", "")]);
+        assert_eq!(items_of(b"<R><Version>", &["Version"]), None);
+    }
+
     proptest::proptest! {
         #[test]
         fn takes_any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
             let _ = text_of(&bytes, "UploadId");
+            let _ = items_of(&bytes, &["Version"]);
+        }
+
+        #[test]
+        fn takes_what_is_almost_a_list(text in "(<[/]?(A|Version|Key)>|a|&amp;|&#x41;|<!--|<Key/>){0,30}") {
+            let _ = items_of(text.as_bytes(), &["Version"]);
         }
     }
 }

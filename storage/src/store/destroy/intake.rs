@@ -22,7 +22,8 @@ impl Store {
             .map_err(io::Error::other)?;
         }
         let closed = self.inner.segments.closed();
-        self.settle_all().await?;
+        // What others cannot settle matters only where it lies beside what goes.
+        let settled = self.settle_all().await;
         self.flush_and_trim().await?;
         for staged in order.instances.iter().filter_map(|instance| instance.staged) {
             match fs::remove_file(staged_path(self.inner.nursery.staged.folder(), staged)) {
@@ -31,7 +32,11 @@ impl Store {
             }
         }
         let (order_uids, left) = (order.uids.clone(), closed);
-        on_blocking_thread(self, move |store| store.check_segments(&left, &order_uids)).await
+        let checked = on_blocking_thread(self, move |store| store.check_segments(&left, &order_uids)).await;
+        match (checked, settled) {
+            (Err(StoreError::Damaged(_)), Err(unsettled)) => Err(unsettled),
+            (checked, _) => checked,
+        }
     }
 
     /// A segment that could not be trimmed, since it holds something damaged, must not hold one of the instances.
@@ -52,7 +57,8 @@ impl Store {
                 position = segment.after_zeros(found.end)?;
                 if uids.contains(&found.entry.sop_instance) {
                     return Err(StoreError::Damaged(format!(
-                        "intake segment {number} holds damaged bytes beside what is to be destroyed, and is kept: save what                          can be saved of it, remove it, and start again"
+                        "intake segment {number} holds damaged bytes beside what is to be destroyed, and is kept: save what \
+                         can be saved of it, remove it, and start again"
                     )));
                 }
             }

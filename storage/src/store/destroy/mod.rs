@@ -1,15 +1,25 @@
 //! Destroying: the one way in which anything that was stored ever goes, and only by a decision that names it.
 //!
-//! It runs backwards: journal, index, objects and intake, journal again. Each step can be done again, so that one that was cut
-//! short is gone on with when the store opens next. Afterwards no byte of the instances is in the data folder; their
+//! It runs backwards: journal, index, then every place that may hold bytes ([`steps::Step`]), journal again. Each step can be done
+//! again, so that one that was cut short is gone on with when the store opens next, and one that a store refuses (it is away,
+//! or the object is locked until a date) is tried again until it is done. The journal says that a decision was carried out when
+//! nothing is left. Afterwards no byte of the instances is in the data folder, in the object store or in the replica; their
 //! tombstones stay, so that they do not come back by being sent again.
 
+mod apart;
 mod intake;
+mod key;
+mod open;
 mod packs;
+mod replica;
+mod steps;
+mod traces;
+
+pub(super) use open::{Destroying, go_on};
+use open::{Open, Reach};
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    io,
     sync::PoisonError,
 };
 
@@ -18,10 +28,11 @@ use serde_json::{Value, json};
 
 use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
+    hexadecimal::hexadecimal,
     index::{Destruction, Heir, Index},
     journal::Decision,
     model::{InstanceRecord, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
-    packs::tar::hexadecimal,
+    objects::Kept,
 };
 
 /// The kind of the decision in the journal, and of the note that it was carried out.
@@ -48,6 +59,21 @@ pub struct Destroyed {
     pub decision: u64,
     /// The instances.
     pub instances: Vec<DestroyedInstance>,
+    /// Data sets kept apart that went with them, by the SHA-256 of each in hexadecimal.
+    pub quarantined: Vec<String>,
+    /// What is not gone yet, and why. The store goes on trying, also after a restart, and notes in the journal when nothing is
+    /// left.
+    pub left: Vec<Kept>,
+    /// Objects kept apart that do not read, so that nobody can say whose they are. They stay.
+    pub unread: Vec<String>,
+}
+
+impl Destroyed {
+    /// True when no byte is left.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.left.is_empty()
+    }
 }
 
 /// An instance that is no more.
@@ -73,19 +99,25 @@ pub struct DestroyedInstance {
 struct Payload {
     reason: Value,
     instances: Vec<DestroyedInstance>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quarantined: Vec<String>,
 }
 
 /// A decision, ready to be carried out.
 struct Order {
     decision: u64,
     instances: Vec<DestroyedInstance>,
+    quarantined: Vec<String>,
     uids: HashSet<SopInstanceUid>,
     /// By study and series.
     series: BTreeMap<StudyInstanceUid, HashSet<SeriesInstanceUid>>,
 }
 
 impl Order {
-    fn new(decision: u64, instances: Vec<DestroyedInstance>) -> Result<Self, StoreError> {
+    fn new(decision: u64, payload: Payload) -> Result<Self, StoreError> {
+        let Payload {
+            instances, quarantined, ..
+        } = payload;
         let damaged = |error| StoreError::Damaged(format!("decision {decision} names no instance: {error}"));
         let (mut uids, mut series) = (HashSet::new(), BTreeMap::<_, HashSet<_>>::new());
         for instance in &instances {
@@ -97,6 +129,7 @@ impl Order {
         Ok(Self {
             decision,
             instances,
+            quarantined,
             uids,
             series,
         })
@@ -106,7 +139,7 @@ impl Order {
         let number = decision.number;
         let payload: Payload = serde_json::from_value(decision.payload.clone())
             .map_err(|error| StoreError::Damaged(format!("decision {number} does not read: {error}")))?;
-        Self::new(number, payload.instances)
+        Self::new(number, payload)
     }
 }
 
@@ -134,42 +167,62 @@ pub(super) fn tombstones(decisions: &[Decision]) -> Result<Vec<(u64, Vec<SopInst
 }
 
 impl Store {
-    /// Destroys instances for good: journal first, then index, then packs, staged files and intake log. `reason` is kept with
-    /// the decision. Once the decision is in the journal it is carried out, if need be after the next start.
-    ///
-    /// The index keeps traces of rows that are gone in space that it has not used again: [`Store::rewrite_index`] ends those
-    /// too.
+    /// Destroys instances for good: journal first, then index, then packs, copies kept apart, staged files and intake log, replica,
+    /// earlier versions, the keys of studies that are gone, and last the traces of rows in the index. `reason` is kept with the
+    /// decision. Once the decision is in the journal it is carried out, if need be after the next start.
     ///
     /// # Errors
-    /// [`StoreError`]: before the decision was journaled nothing has changed; after it the rest is done at the next start.
+    /// [`StoreError`]: before the decision was journaled nothing has changed; after it the rest is done later. What single
+    /// stores refuse is no error, and is in [`Destroyed::left`].
     pub async fn destroy(&self, scope: DestroyScope, reason: Value) -> Result<Destroyed, StoreError> {
-        let _nothing_settles = self.inner.settling.lock().await;
-        let instances = on_blocking_thread(self, move |store| store.instances_in(&scope)).await?;
-        if instances.is_empty() {
-            return Ok(Destroyed { decision: 0, instances });
+        let _one_at_a_time = self.inner.destroying.one.lock().await;
+        let nothing_settles = self.inner.settling.lock().await;
+        let (instances, quarantined, unread) = on_blocking_thread(self, move |store| {
+            let instances = store.instances_in(&scope)?;
+            let (quarantined, unread) = store.quarantined_in(&scope, &instances)?;
+            Ok((instances, quarantined, unread))
+        })
+        .await?;
+        if instances.is_empty() && quarantined.is_empty() {
+            return Ok(Destroyed {
+                decision: 0,
+                instances,
+                quarantined,
+                left: Vec::new(),
+                unread,
+            });
         }
-        let payload = json!(Payload { reason, instances });
+        let payload = json!(Payload {
+            reason,
+            instances,
+            quarantined
+        });
         let decision = self.inner.journal.append(DESTROY, payload).await?;
         crash_point!("destroy.journaled");
-        let order = Order::of(&decision)?;
-        self.carry_out(&order).await?;
+        let open = Open::new(Order::of(&decision)?);
+        drop(nothing_settles);
+        let (instances, quarantined) = (open.order.instances.clone(), open.order.quarantined.clone());
+        let left = self.carry_out(open, Reach::Everywhere).await?;
         Ok(Destroyed {
-            decision: order.decision,
-            instances: order.instances,
+            decision: decision.number,
+            instances,
+            quarantined,
+            left,
+            unread,
         })
     }
 
-    /// Goes on with what was decided and cut short, and does again what turned out to be undone. Returns how many decisions
-    /// that were.
+    /// Goes on with what was decided and cut short, and does again what turned out to be undone. What lies in distant stores
+    /// comes later. Returns how many decisions that were.
     pub(super) async fn resume_destroying(&self, undone: &BTreeSet<u64>) -> Result<u64, StoreError> {
         let decisions = self.inner.journal.read(0).await?;
         let (orders, done) = orders(&decisions)?;
-        let _nothing_settles = self.inner.settling.lock().await;
+        let _one_at_a_time = self.inner.destroying.one.lock().await;
         let mut resumed = 0;
-        let is_open = |order: &&Order| !done.contains(&order.decision) || undone.contains(&order.decision);
-        for order in orders.iter().filter(is_open) {
+        let is_open = |order: &Order| !done.contains(&order.decision) || undone.contains(&order.decision);
+        for order in orders.into_iter().filter(is_open) {
             tracing::warn!(decision = order.decision, "goes on with destroying what was decided");
-            self.carry_out(order).await?;
+            self.carry_out(Open::new(order), self.reach_at_start()).await?;
             resumed += 1;
         }
         Ok(resumed)
@@ -210,33 +263,6 @@ impl Store {
         }
     }
 
-    /// Every step may have been done before. The caller settles nothing meanwhile.
-    async fn carry_out(&self, order: &Order) -> Result<(), StoreError> {
-        for study in order.series.keys() {
-            let (study, uids, decision) = (study.clone(), order.uids.clone(), order.decision);
-            on_blocking_thread(self, move |store| store.destroy_in_index(study, uids, decision)).await?;
-        }
-        for uid in &order.uids {
-            self.inner.shelf.take(uid);
-        }
-        crash_point!("destroy.indexed");
-        for (study, series) in &order.series {
-            for series in series {
-                self.destroy_in_packs(&(study.clone(), series.clone()), &order.uids)
-                    .await?;
-            }
-        }
-        crash_point!("destroy.packs");
-        self.destroy_in_intake(order).await?;
-        self.inner.headers.clear();
-        crash_point!("destroy.intake");
-        self.inner
-            .journal
-            .append(DESTROYED, json!({ "decision": order.decision }))
-            .await?;
-        Ok(())
-    }
-
     fn destroy_in_index(
         &self,
         study: StudyInstanceUid,
@@ -261,26 +287,6 @@ impl Store {
         };
         let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(writer.destroy(&destruction)?)
-    }
-
-    /// Writes the index anew, so that nothing is left in it of rows that are gone; also removes the one that was put aside
-    /// last. Instances wait meanwhile; readers do not. Takes as long as copying the index.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the index is as it was.
-    pub async fn rewrite_index(&self) -> Result<(), StoreError> {
-        let _nothing_settles = self.inner.settling.lock().await;
-        let _nothing_is_trimmed = self.inner.keeping.lock().await;
-        let inner = std::sync::Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || {
-            let _nothing_comes_in = inner.turnstile.enter();
-            let _no_writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.engine.rewrite()?;
-            super::index_folder::remove_aside(&inner.options.data)?;
-            Ok(())
-        })
-        .await
-        .map_err(io::Error::other)?
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commits that wait for the object store.
 
 use super::*;
+use crate::testing::stumbling::{self, Stumble};
 
 async fn fixture() -> Fixture {
     Fixture::with(|options| options.acknowledge = Acknowledge::ObjectStore).await
@@ -70,4 +71,57 @@ async fn a_store_that_fails_is_not_acknowledged_and_loses_nothing() {
         other => panic!("{other:?}"),
     }
     fixture.check(&sample).await;
+}
+
+/// A commit that does not hang, whatever becomes of it.
+async fn commit(fixture: &Fixture, sample: &Sample) -> Result<Committed, StoreError> {
+    let sealed = fixture.seal(sample).await;
+    let origin = origin();
+    let committed = fixture.store().commit(sealed, sample.description(), &origin);
+    tokio::time::timeout(Duration::from_secs(60), committed)
+        .await
+        .expect("a commit that nobody answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_that_panics_is_told_and_holds_up_nobody() {
+    let mut fixture = fixture().await;
+    let samples: Vec<_> = (1..=3).map(|n| Sample::new(1, 1, n)).collect();
+    stumbling::next(&fixture.options.data, Stumble::Panic);
+    let failed = commit(&fixture, &samples[0]).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    // The series is free, and what the put had taken waits again.
+    assert_eq!(fixture.store().metrics().instances_waiting, 1);
+    assert!(matches!(commit(&fixture, &samples[1]).await, Ok(Committed::Stored(_))));
+    assert_eq!(fixture.store().metrics().instances_waiting, 0);
+    match commit(&fixture, &samples[0]).await {
+        Ok(Committed::AlreadyStored(record)) => assert!(matches!(record.location, Location::Pack { .. })),
+        other => panic!("{other:?}"),
+    }
+    fixture.reopen().await;
+    for sample in &samples[..2] {
+        fixture.check(sample).await;
+    }
+}
+
+/// One put hangs, and a commit of another series waits for its turn: both are told when the store closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_told_when_the_store_closes() {
+    let mut fixture = fixture().await;
+    let sample = Sample::new(1, 1, 1);
+    stumbling::next(&fixture.options.data, Stumble::Hang);
+    let close = async {
+        while stumbling::is_ahead(&fixture.options.data) {
+            tokio::task::yield_now().await;
+        }
+        fixture.store().close().await.unwrap();
+    };
+    let (told, ()) = tokio::join!(commit(&fixture, &sample), close);
+    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+    fixture.reopen().await;
+    fixture.check(&sample).await;
+    assert!(matches!(
+        commit(&fixture, &sample).await,
+        Ok(Committed::AlreadyStored(_))
+    ));
 }

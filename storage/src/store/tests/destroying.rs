@@ -45,10 +45,55 @@ fn files_with(folder: &Path, fill: u8, found: &mut Vec<String>) {
     }
 }
 
+/// In the data folder and in the replica.
 fn traces(fixture: &Fixture, sample: &Sample) -> Vec<String> {
     let mut found = Vec::new();
     files_with(&fixture.options.data, sample.fill, &mut found);
+    if let Some(replica) = &fixture.options.replica {
+        files_with(replica, sample.fill, &mut found);
+    }
     found
+}
+
+/// Waits until nothing is left of what was decided to be destroyed.
+async fn until_all_is_gone(fixture: &Fixture) {
+    let gone = async {
+        while !fixture.store().destroying().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), gone).await;
+    waited.unwrap_or_else(|_| panic!("{:?}", fixture.store().destroying()));
+}
+
+async fn kinds(fixture: &Fixture) -> Vec<String> {
+    let decisions: Vec<Decision> = fixture.store().journal().read(0).await.unwrap();
+    decisions.into_iter().map(|decision| decision.kind).collect()
+}
+
+/// Keeps other bytes under the UID of a sample apart.
+async fn quarantine(fixture: &Fixture, sample: &Sample, fill: u8) -> Sample {
+    let other = Sample { fill, ..sample.clone() };
+    let Committed::Collision(collision) = fixture.commit(&other).await else {
+        panic!("no collision")
+    };
+    let reason = "other bytes under the same UID";
+    fixture
+        .store()
+        .quarantine(collision.incoming, &origin(), reason)
+        .await
+        .unwrap();
+    other
+}
+
+/// A copy of a pack as a repair leaves it.
+fn keep_damaged(fixture: &Fixture, sample: &Sample, pack: &str) -> PathBuf {
+    let objects = fixture.options.data.join("objects");
+    let place = format!("studies/{}/{}", sample.study_uid(), sample.series_uid());
+    let apart = objects.join("damaged").join(&place);
+    fs::create_dir_all(&apart).unwrap();
+    fs::copy(objects.join(&place).join(pack), apart.join(pack)).unwrap();
+    apart.join(pack)
 }
 
 async fn destroy(fixture: &Fixture, scope: DestroyScope) -> Destroyed {
@@ -146,8 +191,7 @@ async fn a_whole_study_leaves_nothing_but_its_tombstones() {
         .unwrap();
     assert_eq!(all.len(), 1);
     assert!(going.iter().all(|sample| traces(&fixture, sample).is_empty()));
-    // Also the index has rows of them in space that it does not use any more, until it is written anew.
-    fixture.store().rewrite_index().await.unwrap();
+    // The index was written anew, so that no trace of their rows is in space that it does not use any more.
     let name = format!("doe{}^jane", going[0].study % 3);
     let mut index = Vec::new();
     for entry in fs::read_dir(fixture.options.data.join("index")).unwrap() {
@@ -173,6 +217,138 @@ async fn a_whole_study_leaves_nothing_but_its_tombstones() {
     assert_sound(&fixture).await;
     // Nothing is left to destroy, and nothing is decided.
     assert_eq!(destroy(&fixture, DestroyScope::Study(study)).await.decision, 0);
+}
+
+/// Copies that a person was to look at go with what they are copies of; those of others stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_apart_goes_too() {
+    let replica = tempfile::tempdir().unwrap();
+    let fixture = Fixture::with(|options| options.replica = Some(replica.path().join("objects"))).await;
+    let all: Vec<_> = (0..6).map(|n| secret(n / 3, n)).collect();
+    for sample in &all {
+        fixture.put(sample).await;
+    }
+    fixture.store().settle_now().await.unwrap();
+    let going_apart = quarantine(&fixture, &all[1], 0xE1).await;
+    let staying_apart = quarantine(&fixture, &all[4], 0xE2).await;
+    let going_damaged = keep_damaged(&fixture, &all[1], "00000001.tar");
+    let staying_damaged = keep_damaged(&fixture, &all[4], "00000001.tar");
+    let mut bytes = fs::read(&going_damaged).unwrap();
+    bytes[300] ^= 1;
+    fs::write(&going_damaged, bytes).unwrap();
+    let unread = fixture.options.data.join("objects/quarantine/ab.tar");
+    fs::write(&unread, b"no tar").unwrap();
+    // A pack that the replica alone has, from an older time.
+    let place = format!("studies/{}/{}", all[1].study_uid(), all[1].series_uid());
+    let in_replica = replica.path().join("objects").join(&place);
+    fs::copy(in_replica.join("00000001.tar"), in_replica.join("00000007.tar")).unwrap();
+
+    let destroyed = destroy(&fixture, DestroyScope::Instances(vec![uid(&all[1])])).await;
+    assert!(destroyed.is_complete(), "{:?}", destroyed.left);
+    assert_eq!((destroyed.instances.len(), destroyed.quarantined.len()), (1, 1));
+    assert_eq!(destroyed.unread, ["quarantine/ab.tar"]);
+    for sample in [&all[1], &going_apart] {
+        assert_eq!(traces(&fixture, sample), Vec::<String>::new());
+    }
+    assert!(!going_damaged.exists() && staying_damaged.exists() && unread.exists());
+    assert_eq!(traces(&fixture, &staying_apart).len(), 2, "here and in the replica");
+    for sample in all.iter().filter(|sample| **sample != all[1]) {
+        fixture.check(sample).await;
+        assert!(!traces(&fixture, sample).is_empty());
+    }
+    // What is kept apart can be all that there is of a study.
+    let study = StudyInstanceUid::new(&all[4].study_uid()).unwrap();
+    let destroyed = destroy(&fixture, DestroyScope::Study(study)).await;
+    assert_eq!((destroyed.instances.len(), destroyed.quarantined.len()), (3, 1));
+    assert!(!staying_damaged.exists());
+    for sample in all[3..].iter().chain([&staying_apart]) {
+        assert_eq!(traces(&fixture, sample), Vec::<String>::new());
+    }
+}
+
+/// The replica is away: the archive's own bytes go at once, the rest when it is back, also after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_away_is_not_forgotten() {
+    for restarted in [false, true] {
+        let replica = tempfile::tempdir().unwrap();
+        let folder = replica.path().join("objects");
+        let mut fixture = Fixture::with(|options| options.replica = Some(folder.clone())).await;
+        let all: Vec<_> = (0..4).map(|n| secret(1, n)).collect();
+        for sample in &all {
+            fixture.put(sample).await;
+        }
+        fixture.store().settle_now().await.unwrap();
+        fs::rename(folder.join("studies"), replica.path().join("away")).unwrap();
+        fs::write(folder.join("studies"), b"").unwrap();
+        let destroyed = destroy(&fixture, DestroyScope::Instances(vec![uid(&all[1])])).await;
+        assert!(!destroyed.is_complete());
+        assert!(
+            destroyed.left.iter().any(|kept| kept.place.contains("replica")),
+            "{:?}",
+            destroyed.left
+        );
+        assert_eq!(traces(&fixture, &all[1]), Vec::<String>::new());
+        assert_eq!(kinds(&fixture).await, ["destroy"]);
+        if restarted {
+            fixture.close_at_once().await;
+            fixture.reopen().await;
+            assert_eq!(fixture.store().destroying().len(), 1);
+        }
+        fs::remove_file(folder.join("studies")).unwrap();
+        fs::rename(replica.path().join("away"), folder.join("studies")).unwrap();
+        until_all_is_gone(&fixture).await;
+        assert_eq!(traces(&fixture, &all[1]), Vec::<String>::new());
+        assert_eq!(kinds(&fixture).await, ["destroy", "destroyed"]);
+        for sample in all.iter().filter(|sample| **sample != all[1]) {
+            fixture.check(sample).await;
+        }
+        fixture.store().inner.objects.catch_up("").await.unwrap();
+        assert_sound(&fixture).await;
+    }
+}
+
+/// The keys of a study go when nothing of it is left, and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_a_study_go_with_it() {
+    let replica = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::with(|options| {
+        options.encryption = Some(Encryption {
+            master: Arc::new(crate::encryption::MasterKeys::random().unwrap()),
+            plain: crate::encryption::PlainObjects::Read,
+        });
+        options.replica = Some(replica.path().join("objects"));
+    })
+    .await;
+    let all: Vec<_> = (0..6).map(|n| secret(n / 3, n)).collect();
+    for sample in &all {
+        fixture.put(sample).await;
+    }
+    fixture.store().settle_now().await.unwrap();
+    let other = quarantine(&fixture, &all[1], 0xE1).await;
+    let keys = |fixture: &Fixture| {
+        let folders = [fixture.options.data.join("objects"), replica.path().join("objects")];
+        folders.map(|folder| {
+            let studies = fs::read_dir(folder.join("keys/studies")).unwrap();
+            studies
+                .filter(|study| fs::read_dir(study.as_ref().unwrap().path()).unwrap().count() > 0)
+                .count()
+        })
+    };
+    assert_eq!(keys(&fixture), [2, 2]);
+    destroy(&fixture, DestroyScope::Instances(vec![uid(&all[0])])).await;
+    assert_eq!(keys(&fixture), [2, 2], "two of its instances are left");
+    let study = StudyInstanceUid::new(&all[0].study_uid()).unwrap();
+    // The index is not written anew all the time: that may be left for a moment.
+    destroy(&fixture, DestroyScope::Study(study)).await;
+    until_all_is_gone(&fixture).await;
+    assert_eq!(keys(&fixture), [1, 1]);
+    let apart = fixture.store().inner.stored.list("quarantine/", None, 9).await.unwrap();
+    assert_eq!(apart, [], "{other:?} went too");
+    fixture.reopen().await;
+    for sample in &all[3..] {
+        fixture.check(sample).await;
+    }
+    assert_sound(&fixture).await;
 }
 
 /// A pack of a backup from before the decision.
@@ -247,12 +423,17 @@ fn filled() -> Vec<Sample> {
         .collect()
 }
 
+fn in_folder(fixture: &mut Fixture, folder: &Path) {
+    fixture.options.data = folder.join("data");
+    fixture.options.replica = Some(folder.join("replica"));
+}
+
 /// The body of the child: fills the store, destroys, and is ended on the way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let mut fixture = Fixture::new().await;
-    fixture.options.data = folder.into();
+    in_folder(&mut fixture, Path::new(&folder));
     fixture.reopen().await;
     let all = filled();
     for sample in all.iter().take(5) {
@@ -262,6 +443,8 @@ async fn child() {
     for sample in all.iter().skip(5) {
         fixture.put(sample).await;
     }
+    quarantine(&fixture, &all[1], 0xE1).await;
+    keep_damaged(&fixture, &all[1], "00000001.tar");
     fixture.store().flush_and_trim().await.unwrap();
     destroy(
         &fixture,
@@ -277,9 +460,13 @@ async fn destroying_goes_on_wherever_it_was_cut_short() {
         "destroy.indexed:1",
         "destroy.rewritten:1",
         "destroy.packs:1",
+        "destroy.apart:1",
         "keeper.flushed:2",
         "keeper.trimmed:1",
         "destroy.intake:1",
+        "destroy.replica:1",
+        "destroy.versions:1",
+        "destroy.keys:1",
     ] {
         for rebuilt in [false, true] {
             let folder = tempfile::tempdir().unwrap();
@@ -293,7 +480,7 @@ async fn destroying_goes_on_wherever_it_was_cut_short() {
                 .unwrap();
             assert!(!status.success(), "{place} was not reached");
             let mut fixture = Fixture::new().await;
-            fixture.options.data = folder.path().to_owned();
+            in_folder(&mut fixture, folder.path());
             drop(fixture.store.take());
             if rebuilt {
                 Store::rebuild(fixture.options.clone(), describer(), |_| {})
@@ -301,7 +488,13 @@ async fn destroying_goes_on_wherever_it_was_cut_short() {
                     .unwrap();
             }
             fixture.reopen().await;
+            until_all_is_gone(&fixture).await;
             let all = filled();
+            let other = Sample {
+                fill: 0xE1,
+                ..all[1].clone()
+            };
+            assert_eq!(traces(&fixture, &other), Vec::<String>::new(), "{place}");
             let gone: HashSet<usize> = [1, 6, 8].into();
             for (n, sample) in all.iter().enumerate() {
                 if gone.contains(&n) {
@@ -312,9 +505,7 @@ async fn destroying_goes_on_wherever_it_was_cut_short() {
                 }
             }
             assert_sound(&fixture).await;
-            let decisions: Vec<Decision> = fixture.store().journal().read(0).await.unwrap();
-            let kinds: Vec<_> = decisions.iter().map(|decision| decision.kind.as_str()).collect();
-            assert_eq!(kinds, ["destroy", "destroyed"], "{place}");
+            assert_eq!(kinds(&fixture).await, ["destroy", "destroyed"], "{place}");
         }
     }
 }

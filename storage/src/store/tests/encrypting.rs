@@ -248,3 +248,108 @@ async fn a_second_store_is_encrypted_too_and_opens_in_the_place_of_the_first() {
     fixture.reopen().await;
     check_all(&fixture, &samples).await;
 }
+
+/// What is damaged does not open, and is repaired all the same; the damaged bytes are kept as they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_ciphertext_and_keys_are_repaired_from_the_replica() {
+    let second = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::with(|options| {
+        options.encryption = under(MasterKeys::random().unwrap());
+        options.replica = Some(second.path().to_owned());
+    })
+    .await;
+    let samples = samples();
+    for sample in &samples {
+        fixture.put(sample).await;
+    }
+    fixture.store().settle_now().await.unwrap();
+    let objects = fixture.options.data.join("objects");
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, &bytes).unwrap();
+        bytes
+    };
+    let mut found = Vec::new();
+    files(&objects.join("encrypted/studies"), &mut found);
+    let pack = found
+        .iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let damaged = flip(pack);
+    let mut keys = Vec::new();
+    files(&objects.join("keys/studies"), &mut keys);
+    flip(&keys[0]);
+    fixture.reopen().await;
+    let report = fixture.store().verify(VerifyOptions::default(), |_| {}).await.unwrap();
+    assert_eq!(
+        (report.problems.len(), report.repaired, report.keys),
+        (0, 2, 3),
+        "{:?}",
+        report.problems
+    );
+    check_all(&fixture, &samples).await;
+    let mut apart = Vec::new();
+    files(&objects.join("encrypted/damaged"), &mut apart);
+    assert_eq!(apart.len(), 1);
+    assert_eq!(fs::read(&apart[0]).unwrap(), damaged);
+    assert_eq!(holding(fixture.folder.path(), &PATIENT), Vec::<PathBuf>::new());
+    // Its whole parts still open for whoever looks at it.
+    let stored = &fixture.store().inner.stored;
+    let (name, _) = stored.list("damaged/", None, 1).await.unwrap().remove(0);
+    stored.get_range(&name, 0..512).await.unwrap();
+}
+
+/// One of another schema, or that does not read, is put aside sealed and made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_index_that_does_not_read_is_put_aside_sealed() {
+    let mut fixture = encrypted().await;
+    let samples = samples();
+    for sample in &samples {
+        fixture.put(sample).await;
+    }
+    fixture.store().settle_now().await.unwrap();
+    // What the index says of itself, as a later version would.
+    let mut batch = crate::index::engine::Batch::default();
+    batch.put(b"Mstate".to_vec(), vec![99, 0, 0]);
+    fixture.store().inner.engine.apply(batch).unwrap();
+    fixture.store().inner.engine.flush().unwrap();
+    fixture.reopen().await;
+    check_all(&fixture, &samples).await;
+    let aside = fs::read_dir(fixture.folder.path()).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("index.aside-")
+    });
+    assert_eq!(aside.count(), 1);
+    assert_eq!(holding(fixture.folder.path(), &PATIENT), Vec::<PathBuf>::new());
+}
+
+/// Whoever does not open the store finds the same small state, before the first start and while an archive runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_state_is_the_same_with_and_without_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::new(folder.path());
+    options.free_space_min_bytes = 0;
+    options.encryption = under(MasterKeys::random().unwrap());
+    let plain = state_place(&options, StateAccess::Look).await.unwrap();
+    assert!(
+        crate::state::StateFolder::look::<u32>(plain, "peers")
+            .unwrap()
+            .records
+            .is_empty()
+    );
+    let place = state_place(&options, StateAccess::Change).await.unwrap();
+    let (state, _) = crate::state::StateFolder::open::<u32>(place, "peers").unwrap();
+    state.put("MODALITY", &7).unwrap();
+    let store = Store::open(options.clone(), describer()).await.unwrap();
+    let looked = state_place(&options, StateAccess::Look).await.unwrap();
+    for place in [store.state(), looked] {
+        let loaded = crate::state::StateFolder::look::<u32>(place, "peers").unwrap();
+        assert_eq!(
+            (loaded.records, loaded.damaged),
+            (vec![("MODALITY".to_owned(), 7)], vec![])
+        );
+    }
+    assert_eq!(holding(folder.path(), &["MODALITY"]), Vec::<PathBuf>::new());
+}

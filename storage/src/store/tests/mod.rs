@@ -17,6 +17,7 @@ mod destroying;
 mod encrypting;
 mod failing_index;
 mod merging;
+mod on_s3;
 mod rebuilding;
 mod repairing;
 mod settling;
@@ -55,6 +56,16 @@ impl Fixture {
 
     fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
+    }
+
+    /// Ends the store without closing it, and whatever goes on in it.
+    async fn close_at_once(&mut self) {
+        let Some(store) = self.store.take() else { return };
+        let inner = Arc::clone(&store.inner);
+        tokio::task::spawn_blocking(move || inner.stop()).await.unwrap();
+        while Arc::strong_count(&store.inner) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ends the store without closing it, and opens the folder again.

@@ -85,7 +85,7 @@ async fn a_replica_that_was_away_catches_up() {
     // It is remembered.
     fixture.reopen().await;
     assert_eq!(fixture.store().metrics().replica_behind, behind);
-    assert_eq!(fixture.store().inner.objects.catch_up().await.unwrap(), behind);
+    assert_eq!(fixture.store().inner.objects.catch_up("").await.unwrap(), behind);
     assert_eq!(fixture.store().metrics().replica_behind, 0);
     samples.extend(late);
     for sample in &samples {

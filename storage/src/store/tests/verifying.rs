@@ -140,3 +140,27 @@ async fn verification_goes_on_behind_an_object() {
         assert_eq!(fixture.store().verify(options, |_| {}).await.unwrap(), all);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_state_and_what_is_kept_apart_are_verified_too() {
+    let (fixture, samples) = settled().await;
+    let (state, _) = crate::state::StateFolder::open::<u32>(&fixture.options.data, "peers").unwrap();
+    state.put("CT", &7).unwrap();
+    state.put("MR", &8).unwrap();
+    let report = verify(&fixture).await;
+    assert_eq!((report.problems.len(), report.state_records), (0, 2));
+    let record = fixture.options.data.join("state/peers/CT.json");
+    fs::write(&record, fs::read_to_string(&record).unwrap().replace('7', "9")).unwrap();
+    let apart = fixture.options.data.join("objects/quarantine");
+    fs::create_dir_all(&apart).unwrap();
+    // A whole pack of another name.
+    fs::copy(pack(&fixture, 1, 1), apart.join(format!("{}.tar", "ab".repeat(32)))).unwrap();
+    let report = verify(&fixture).await;
+    assert!(!report.is_sound());
+    let of_kind = |kind| report.problems.iter().filter(move |problem| problem.kind == kind);
+    assert_eq!(of_kind(ProblemKind::State).count(), 1);
+    assert!(of_kind(ProblemKind::State).all(|problem| problem.place.ends_with("CT.json")));
+    assert!(of_kind(ProblemKind::Damaged).all(|problem| problem.place.contains("abab")));
+    assert!(of_kind(ProblemKind::Damaged).count() > 0);
+    assert_eq!(report.indexed, samples.len() as u64);
+}

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::{ProblemKind, Run, VerifyPosition};
 use crate::{
+    hexadecimal::hexadecimal,
     index::{Index, Position, StudyCursor, StudySelector},
     intake::{SeriesKey, segment::Segment},
     model::{InstanceRecord, Location, StudyRecord},
     objects::ObjectName,
-    packs::tar::hexadecimal,
     store::{StoreError, read::on_blocking_thread, settle::from_objects},
 };
 

@@ -8,13 +8,14 @@
 mod index;
 mod objects;
 mod pace;
+mod place;
 mod scrub;
 
 pub use scrub::{ScrubOptions, ScrubState};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, read::on_blocking_thread, settle::from_objects};
 use crate::index::{Index, StudyCursor};
 use pace::Pace;
 
@@ -46,6 +47,10 @@ pub enum ProblemKind {
     Headers,
     /// The journal of decisions, or its mirror, is not what was written.
     Journal,
+    /// A record of small state (peers, queues, pending reports) is not what was written.
+    State,
+    /// A key that does not open under the master keys: what lies under it is lost.
+    Key,
 }
 
 /// One thing that is wrong.
@@ -93,6 +98,12 @@ pub struct VerifyReport {
     pub entries: u64,
     /// Decisions in the journal whose chain was followed.
     pub decisions: u64,
+    /// Records of small state whose checksum is right.
+    #[serde(default)]
+    pub state_records: u64,
+    /// Data keys that open under the master keys, where the archive is encrypted.
+    #[serde(default)]
+    pub keys: u64,
     /// Objects repaired from the replica.
     pub repaired: u64,
     /// Packs whose headers were made again.
@@ -156,8 +167,8 @@ struct Run<'a> {
 
 impl Store {
     /// Reads every object and compares every SHA-256, the headers beside the packs, both directions between index and
-    /// objects and between index and intake, and the chain of the journal and its mirror. The store may be in use
-    /// meanwhile. `progress` is called after each object and each study; the report that it is given can be gone on with.
+    /// objects and between index and intake, the chain of the journal and its mirror, data keys, and the records of small state.
+    /// The store may be in use meanwhile. `progress` is called after each object and each study; the report that it is given can be gone on with.
     ///
     /// # Errors
     /// [`StoreError`] when listing or the index fails; what is wrong with single objects is in the report.
@@ -189,17 +200,20 @@ impl Run<'_> {
             _ => None,
         };
         if let Some(after) = after {
+            // First, since one that is repaired opens all that lies under it.
+            self.keys().await?;
             self.objects(after).await?;
             self.reached(VerifyPosition::Study(String::new()));
         }
         if let VerifyPosition::Study(place) = &self.report.position {
-            let after = crate::packs::tar::bytes_from_hexadecimal(place).filter(|place| !place.is_empty());
+            let after = crate::hexadecimal::bytes_from_hexadecimal(place).filter(|place| !place.is_empty());
             self.index(after.map(StudyCursor)).await?;
             self.reached(VerifyPosition::Intake);
         }
         if self.report.position == VerifyPosition::Intake {
             self.intake().await?;
             self.journal().await;
+            self.state().await?;
             self.reached(VerifyPosition::End);
         }
         Ok(())
@@ -208,6 +222,41 @@ impl Run<'_> {
     fn reached(&mut self, position: VerifyPosition) {
         self.report.position = position;
         (self.progress)(&self.report);
+    }
+
+    /// Every data key, also those that no object is under any more.
+    async fn keys(&mut self) -> Result<(), StoreError> {
+        let Some(encrypted) = &self.store.inner.encrypted else {
+            return Ok(());
+        };
+        let (whole, broken) = encrypted.verify_keys().await.map_err(from_objects)?;
+        self.report.keys = whole;
+        for (name, reason) in broken {
+            if self.store.repair_key(encrypted, &name).await? {
+                tracing::warn!(object = %name, "a damaged key was repaired from the replica");
+                self.report.repaired += 1;
+                self.report.keys += 1;
+                continue;
+            }
+            self.report.problem(ProblemKind::Key, name, reason);
+        }
+        Ok(())
+    }
+
+    /// Small state is in no object: its records are the only copies.
+    async fn state(&mut self) -> Result<(), StoreError> {
+        let checked = on_blocking_thread(self.store, |store| Ok(crate::state::verify(store.state()))).await?;
+        match checked {
+            Ok((whole, damaged)) => {
+                self.report.state_records = whole as u64;
+                for damaged in damaged {
+                    self.report
+                        .problem(ProblemKind::State, damaged.path.display(), damaged.why);
+                }
+            }
+            Err(error) => self.report.problem(ProblemKind::State, "state", error.to_string()),
+        }
+        Ok(())
     }
 
     async fn journal(&mut self) {

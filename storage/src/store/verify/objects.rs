@@ -2,10 +2,11 @@
 
 use super::{Pace, ProblemKind, Run, VerifyPosition};
 use crate::{
+    hexadecimal::hexadecimal,
     index::Index,
     intake::SeriesKey,
     model::{Location, SopInstanceUid},
-    objects::ObjectName,
+    objects::{DAMAGED, ObjectName, QUARANTINE},
     packs::{tar::Member, walk::walk},
     source::ReadAt,
     store::{Store, StoreError, orphan::Orphan, read::on_blocking_thread, rebuild::open_object, settle::from_objects},
@@ -26,7 +27,7 @@ impl Run<'_> {
             after = Some(last.clone());
             for (name, _) in page {
                 self.object(&name).await?;
-                if !name.as_str().starts_with("damaged/") {
+                if !name.as_str().starts_with(DAMAGED) {
                     // A replica that is new has nothing yet.
                     objects.share(&name).await.map_err(from_objects)?;
                 }
@@ -38,7 +39,7 @@ impl Run<'_> {
 
     async fn object(&mut self, name: &ObjectName) -> Result<(), StoreError> {
         let series = name.as_pack();
-        if series.is_none() && !name.as_str().starts_with("quarantine/") {
+        if series.is_none() && !name.as_str().starts_with(QUARANTINE) {
             return Ok(());
         }
         let mut read = self.read_pack(name).await?;
@@ -68,9 +69,17 @@ impl Run<'_> {
                 return Ok(());
             }
         };
+        let named = name
+            .as_str()
+            .strip_prefix(QUARANTINE)
+            .map(|name| name.trim_end_matches(".tar"));
         for (member, _, damage) in &read {
             self.report.instances += 1;
             self.report.bytes += member.length;
+            if named.is_some_and(|named| named != hexadecimal(&member.sha256)) {
+                let sentence = "what is kept apart under this name is another data set";
+                self.report.problem(ProblemKind::Damaged, name, sentence);
+            }
             if let Some(damage) = damage {
                 let sentence = format!("{}: {damage}", member.sop_instance);
                 self.report.problem(ProblemKind::Damaged, name, sentence);

@@ -1,9 +1,6 @@
 //! The scrub: verification at a walking pace, over and over, as long as the archive serves.
 
 use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
     sync::{PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -12,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{VerifyOptions, VerifyPosition, VerifyReport};
-use crate::{
-    intake::medium::sync_folder,
-    store::{Inner, Store, StoreError},
-};
+use crate::store::{Inner, Store, StoreError};
 
 /// How often it is looked whether a pass is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -49,33 +43,10 @@ pub struct ScrubState {
     pub last_report: VerifyReport,
 }
 
-fn path(data: &Path) -> PathBuf {
-    data.join("scrub.json")
-}
+/// What it is remembered as, in the data folder.
+const SCRUB: &str = "scrub.json";
 
 impl ScrubState {
-    /// A state that does not read is begun anew: it is no more than a place to go on from.
-    fn read(data: &Path) -> Self {
-        let read = fs::read(path(data)).map_err(|error| error.kind());
-        match read.map(|bytes| serde_json::from_slice(&bytes)) {
-            Ok(Ok(state)) => state,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "what the scrub remembered does not read; it begins anew");
-                Self::default()
-            }
-            Err(_) => Self::default(),
-        }
-    }
-
-    fn write(&self, data: &Path) -> io::Result<()> {
-        let (path, new) = (path(data), path(data).with_extension("new"));
-        let mut file = fs::File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        sync_folder(data)
-    }
-
     fn is_due(&self, every: Duration) -> bool {
         self.began_at.is_some()
             || self
@@ -88,7 +59,7 @@ impl Store {
     /// Verifies everything again and again at a walking pace, until the store is closed. A pass that a stop cut short is
     /// gone on with after the next start.
     pub fn start_scrub(&self, options: ScrubOptions) {
-        let state = ScrubState::read(&self.inner.options.data);
+        let state: ScrubState = self.inner.read_place(SCRUB).unwrap_or_default();
         *self.inner.scrub.lock().unwrap_or_else(PoisonError::into_inner) = state;
         let task = tokio::spawn(scrub(std::sync::Arc::downgrade(&self.inner), options)).abort_handle();
         let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +81,6 @@ impl Store {
     /// As [`Store::verify`]; it is gone on with later.
     pub async fn scrub_pass(&self, bytes_per_second: u64) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let data = &inner.options.data;
         let began_at = {
             let mut state = inner.scrub.lock().unwrap_or_else(PoisonError::into_inner);
             *state.began_at.get_or_insert_with(OffsetDateTime::now_utc)
@@ -127,7 +97,7 @@ impl Store {
                 state.report = report.clone();
                 if remembered.elapsed() >= REMEMBER_EVERY {
                     remembered = Instant::now();
-                    if let Err(error) = state.write(data) {
+                    if let Err(error) = inner.write_place(SCRUB, &*state) {
                         tracing::warn!(%error, "how far the scrub is cannot be written down");
                     }
                 }
@@ -143,7 +113,7 @@ impl Store {
             last_ended_at: Some(OffsetDateTime::now_utc()),
             last_report: report,
         };
-        state.write(data)?;
+        inner.write_place(SCRUB, &state)?;
         *inner.scrub.lock().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(())
     }
@@ -169,7 +139,7 @@ impl Inner {
     pub(in crate::store) fn remember_scrub(&self) {
         let state = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
         if state.began_at.is_some()
-            && let Err(error) = state.write(&self.options.data)
+            && let Err(error) = self.write_place(SCRUB, &*state)
         {
             tracing::warn!(%error, "how far the scrub is cannot be written down");
         }

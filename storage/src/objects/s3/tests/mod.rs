@@ -1,7 +1,9 @@
 //! Against real servers over a socket: moto, or the one that `tests/run --s3` starts.
 
 mod faults;
+mod instance;
 pub(crate) mod server;
+mod versions;
 
 use std::time::Duration;
 
@@ -284,7 +286,7 @@ async fn locks_objects(server: &mut Server) {
     );
 
     let longer = Retention {
-        mode: LockMode::Compliance,
+        mode: LockMode::Governance,
         until: (now + time::Duration::days(2)).replace_nanosecond(0).unwrap(),
     };
     locks.set_retention(&pack, longer).await.unwrap();
@@ -293,13 +295,26 @@ async fn locks_objects(server: &mut Server) {
         server.ask(&format!("destroy {locked} {pack}")),
         serde_json::json!(["AccessDenied"])
     );
+    // Another mode is said of an object that has none: to leave governance takes a privilege.
+    let strict = name("studies/1.5/4/00000002.headers");
+    objects.put(&strict, body(&pattern(10))).await.unwrap();
+    let longer = Retention {
+        mode: LockMode::Compliance,
+        ..longer
+    };
+    locks.set_retention(&strict, longer).await.unwrap();
+    assert_eq!(locks.retention(&strict).await.unwrap(), Some(longer));
+    assert_eq!(
+        server.ask(&format!("destroy {locked} {strict}")),
+        serde_json::json!(["AccessDenied"])
+    );
     let shorter = Retention {
         until: now + time::Duration::hours(1),
         ..longer
     };
     if std::env::var_os("TEST_S3_ENDPOINT").is_some() {
         // moto shortens what it should keep.
-        locks.set_retention(&pack, shorter).await.unwrap_err();
+        locks.set_retention(&strict, shorter).await.unwrap_err();
     }
 
     locks.set_legal_hold(&plain, LegalHold::On).await.unwrap();
