@@ -123,6 +123,15 @@ impl Config {
         }
     }
 
+    /// Where worklist files are, and how long things are kept.
+    #[must_use]
+    pub fn worklist(&self) -> filmroom_worklist::Options {
+        filmroom_worklist::Options {
+            folder: self.worklist.folder.clone(),
+            keep: self.worklist.keep,
+        }
+    }
+
     /// Our certificate and its key, where both are named.
     #[must_use]
     pub fn tls_files(&self) -> Option<TlsFiles> {

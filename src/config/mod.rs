@@ -17,5 +17,5 @@ pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use objects::{AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, S3};
 pub use section::{Section, Setting};
-pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
+pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage, Worklist};
 pub use value::{Given, LogFilter, LogFormat, Secret, Size, TlsCallers, UserHashes, Value, WebOrigin};

@@ -282,6 +282,24 @@ section! {
     }
 }
 
+fn worklist() -> filmroom_worklist::Options {
+    filmroom_worklist::Options::default()
+}
+
+section! {
+    /// What is scheduled, and what was performed.
+    Worklist "worklist" {
+        folder: Option<PathBuf> = None,
+            unit "",
+            about "Folder that worklist files (*.wl, DICOM) are dropped in, or in folders below it; they are offered to modalities while they lie there.",
+            why "Entries come by /api/v1/worklist otherwise. Files are only read, and read again when they change.";
+        keep: Duration = worklist().keep, range Duration::ZERO => 10 * YEAR,
+            unit "",
+            about "Entries are let go so long after the day they were scheduled for, performed procedure steps so long after their last change; 0: never.",
+            why "Whoever wants to know whether a study came whole asks within weeks. Images are never let go.";
+    }
+}
+
 fn store_defaults() -> StoreOptions {
     StoreOptions::new("")
 }
@@ -450,6 +468,7 @@ tree! {
     access: Access "access",
     dicom: Dicom "dicom",
     http: Http "http",
+    worklist: Worklist "worklist",
     storage: Storage "storage",
     objects: Objects "objects",
     s3: S3 "objects.s3",

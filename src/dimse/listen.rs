@@ -131,6 +131,8 @@ impl Door {
         let forwarding = self.rooms.forwarding.clone();
         self.tracker
             .spawn(forwarding.work(Arc::new(carrier), self.draining.clone()));
+        self.tracker
+            .spawn(self.rooms.worklist.clone().work(self.draining.clone()));
         let listening = listeners
             .into_iter()
             .map(|listener| self.clone().take_from(listener, pending.clone()));

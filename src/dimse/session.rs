@@ -14,7 +14,9 @@ use super::{
     message::{CommandSet, Message, Operation},
     n_action,
     n_event_report::{self, Line, Order},
+    procedure_step,
     status::Status,
+    worklist,
 };
 
 /// Time for a peer to come up with its next request when the archive is stopping.
@@ -285,6 +287,19 @@ async fn request_of(
         (Operation::Find, Service::Find(model)) => {
             session.tally.queries += 1;
             c_find::serve(association, session, context, model, request).await
+        }
+        (Operation::Find, Service::Worklist) => {
+            session.tally.queries += 1;
+            worklist::serve(association, session, context, request).await
+        }
+        (Operation::Create, Service::ProcedureStep) => {
+            procedure_step::create(association, session, context, request).await
+        }
+        (Operation::Set, Service::ProcedureStep) => {
+            procedure_step::set(association, session, context, request).await
+        }
+        (Operation::NGet, Service::ProcedureStepRetrieve) => {
+            procedure_step::get(association, session, context, request).await
         }
         (Operation::Get, Service::Get(model)) => c_get::serve(association, session, context, model, request).await,
         (Operation::Move, Service::Move(model)) => c_move::serve(association, session, context, model, request).await,

@@ -34,11 +34,20 @@ pub enum Permission {
     Get,
     /// Storage commitment.
     Commit,
+    /// The modality worklist and performed procedure steps.
+    Worklist,
 }
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::Store, Self::Find, Self::Move, Self::Get, Self::Commit];
+    pub const ALL: [Self; 6] = [
+        Self::Store,
+        Self::Find,
+        Self::Move,
+        Self::Get,
+        Self::Commit,
+        Self::Worklist,
+    ];
 }
 
 /// What a peer needs that others do not.
