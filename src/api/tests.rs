@@ -175,13 +175,18 @@ async fn worklist_entries_are_put_listed_and_removed() {
     let api = Api::new().await;
     let path = "/api/v1/worklist/RIS%2F1";
     let made = api.ask("PUT", path, &[], &scheduled("1").to_string()).await;
-    assert_eq!((made.status, made.body["id"].as_str()), (StatusCode::CREATED, Some("RIS/1")));
+    assert_eq!(
+        (made.status, made.body["id"].as_str()),
+        (StatusCode::CREATED, Some("RIS/1"))
+    );
     assert!(made.body["attributes"]["0020000D"]["Value"][0].is_string());
     let again = api.ask("PUT", path, &[], &made.body.to_string()).await;
     assert_eq!(again.status, StatusCode::OK);
     assert_eq!(again.body["attributes"], made.body["attributes"]);
     assert_eq!(api.ask("GET", path, &[], "").await.body["source"], "put");
-    let other = api.ask("PUT", "/api/v1/worklist/2", &[], &scheduled("2").to_string()).await;
+    let other = api
+        .ask("PUT", "/api/v1/worklist/2", &[], &scheduled("2").to_string())
+        .await;
     assert_eq!(other.status, StatusCode::CREATED);
     let listed = api.ask("GET", "/api/v1/worklist?offset=1&limit=5", &[], "").await;
     assert_eq!(listed.body["total"], 2);
@@ -191,7 +196,10 @@ async fn worklist_entries_are_put_listed_and_removed() {
         ("/api/v1/worklist/1", "{}"),
         ("/api/v1/worklist/1", "[]"),
         ("/api/v1/worklist/1", r#"{"00100020":{"vr":"LO","Value":["P1"]}}"#),
-        (&format!("/api/v1/worklist/{}", "x".repeat(65)), &scheduled("1").to_string()),
+        (
+            &format!("/api/v1/worklist/{}", "x".repeat(65)),
+            &scheduled("1").to_string(),
+        ),
     ] {
         let refused = api.ask("PUT", path, &[], body).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}");

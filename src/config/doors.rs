@@ -77,6 +77,7 @@ impl Config {
             network_timeout: dicom.network_timeout,
             idle_timeout: dicom.idle_timeout,
             response_timeout: dicom.response_timeout,
+            commitment_wait: dicom.commitment_wait,
             connect_timeout: dicom.connect_timeout,
             drain_timeout: self.run.drain_timeout,
             identifier_max_bytes: dicom.identifier_max.as_usize(),

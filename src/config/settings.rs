@@ -209,6 +209,10 @@ section! {
             unit "",
             about "A report of storage commitment is tried for so long, with pauses growing to 10 minutes.",
             why "A workstation that is off over a holiday still gets it.";
+        commitment_wait: Duration = dimse().commitment_wait, range MOMENT => HOUR,
+            unit "",
+            about "Longest wait for a peer's report on what was forwarded, where the peer is asked to commit; then it is asked again.",
+            why "Archives look at what they hold before they answer; most take seconds.";
     }
 }
 

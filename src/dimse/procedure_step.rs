@@ -66,7 +66,10 @@ pub(super) async fn create(
                 request.sop_instance_uid.clone(),
                 association.negotiated().calling_ae_title.clone(),
             );
-            blocking(session.rooms.worklist.procedure_steps(), move |steps| steps.create(&uid, &ae_title, &attributes)).await
+            blocking(session.rooms.worklist.procedure_steps(), move |steps| {
+                steps.create(&uid, &ae_title, &attributes)
+            })
+            .await
         }
         Err(refusal) => Err(refusal),
     };
@@ -92,7 +95,10 @@ pub(super) async fn set(
     let result = match read(association, context, &request).await? {
         Ok(changes) => {
             let uid = request.sop_instance_uid.clone();
-            blocking(session.rooms.worklist.procedure_steps(), move |steps| steps.set(&uid, &changes)).await
+            blocking(session.rooms.worklist.procedure_steps(), move |steps| {
+                steps.set(&uid, &changes)
+            })
+            .await
         }
         Err(refusal) => Err(refusal),
     };
@@ -104,7 +110,10 @@ pub(super) async fn set(
         Ok(unchanged) => {
             let refusal = Refusal {
                 attributes: unchanged,
-                ..Refusal::new(Status::ATTRIBUTE_LIST_ERROR, "some attributes cannot be changed any more")
+                ..Refusal::new(
+                    Status::ATTRIBUTE_LIST_ERROR,
+                    "some attributes cannot be changed any more",
+                )
             };
             refuse(association, context, &request, refusal).await
         }

@@ -67,6 +67,13 @@ pub trait Carrier: Send + Sync {
     /// One sentence when nothing more could be sent, with what became of those before.
     async fn send(&self, to: &AeTitle, instances: &[SopInstanceUid]) -> (Vec<Passed>, Result<(), String>);
 
+    /// Has a destination answer for instances that it was sent, where it is one that is asked: what it keeps, and what not.
+    /// Nothing is told of a destination that is not asked.
+    ///
+    /// # Errors
+    /// One sentence when it did not say; it will be asked again.
+    async fn commit(&self, to: &AeTitle, instances: &[SopInstanceUid]) -> Result<Vec<Passed>, String>;
+
     /// Tells a destination that instances of a series are available here.
     ///
     /// # Errors

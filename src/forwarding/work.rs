@@ -99,7 +99,7 @@ impl Forwarding {
                 Err(error) => break Err(error),
             };
             if batch.is_empty() {
-                break Ok(());
+                break self.commit(&mut job, carrier).await;
             }
             let (passed, result) = match job.task {
                 Task::Send => carrier.send(&job.to, &batch).await,
@@ -126,6 +126,28 @@ impl Forwarding {
             Ok(()) => self.finish(&job, arrivals).await,
             Err(why) => self.put_off(job, why).await,
         }
+    }
+
+    /// Has the destination answer for what it was sent; what it does not is to be sent again.
+    async fn commit(&self, job: &mut Job, carrier: &dyn Carrier) -> Result<(), String> {
+        if job.task != Task::Send {
+            return Ok(());
+        }
+        let done: Vec<SopInstanceUid> = job
+            .done
+            .iter()
+            .filter_map(|uid| SopInstanceUid::new(uid).ok())
+            .collect();
+        let mut failure = None;
+        for instances in done.chunks(BATCH) {
+            for (uid, committed) in carrier.commit(&job.to, instances).await? {
+                if let Err(why) = committed {
+                    job.done.remove(uid.as_str());
+                    failure = Some(format!("{uid}: {why}"));
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// Instances of the job that are not done yet.

@@ -129,7 +129,9 @@ fn names(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
                 tracing::warn!(folder = %folder.display(), "too many files; the rest is not looked at");
                 return Ok(found);
             }
-            let Ok(name) = child.file_name().into_string() else { continue };
+            let Ok(name) = child.file_name().into_string() else {
+                continue;
+            };
             let Ok(kind) = child.file_type() else { continue };
             if kind.is_dir() && below.is_empty() {
                 waiting.push((format!("{name}/"), child.path()));

@@ -214,7 +214,9 @@ mod tests {
     #[test]
     fn a_study_gets_its_uid_once() {
         let whole = scheduled("1", "DOE^JANE", "CT", "20300105", "0800");
-        let without = Builder::from_attributes(&whole).remove(tags::STUDY_INSTANCE_UID).build();
+        let without = Builder::from_attributes(&whole)
+            .remove(tags::STUDY_INSTANCE_UID)
+            .build();
         let first = entry_of("1", without.clone());
         let uid = first.attributes.text(tags::STUDY_INSTANCE_UID).to_owned();
         assert!(StudyInstanceUid::new(&uid).is_ok());

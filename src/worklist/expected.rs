@@ -143,7 +143,13 @@ impl ProcedureSteps {
                 is_complete: true,
                 ..seen.clone()
             };
-            room.inner.folder.put(uid, &Kept { step: step.clone(), ..kept })?;
+            room.inner.folder.put(
+                uid,
+                &Kept {
+                    step: step.clone(),
+                    ..kept
+                },
+            )?;
             steps.insert(step);
             Ok(())
         });

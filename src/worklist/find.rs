@@ -64,18 +64,16 @@ pub fn project(identifier: &Attributes, found: &Attributes) -> Attributes {
     project_elements(identifier.iter(), &found.iter().collect::<Vec<_>>(), DEPTH_MAX)
 }
 
-fn project_elements(
-    asked: Elements<'_>,
-    found: &[filmroom_storage::model::Element<'_>],
-    depth: usize,
-) -> Attributes {
+fn project_elements(asked: Elements<'_>, found: &[filmroom_storage::model::Element<'_>], depth: usize) -> Attributes {
     let mut out = Builder::new();
     for key in asked {
         if key.tag == tags::SPECIFIC_CHARACTER_SET || key.tag & 0xFFFF == 0 {
             continue; // whoever encodes it says it
         }
         let value = found.iter().find(|element| element.tag == key.tag);
-        let inner = items(key.value).next().filter(|item| key.vr == *b"SQ" && !item.is_empty());
+        let inner = items(key.value)
+            .next()
+            .filter(|item| key.vr == *b"SQ" && !item.is_empty());
         match (value, inner) {
             (None, _) if key.vr == *b"SQ" => {
                 out.sequence(key.tag, &[]);

@@ -10,7 +10,9 @@ pub(super) fn from_json(value: &Value) -> Result<Attributes, DataSetError> {
     match (read.pop(), read.pop()) {
         (Some(one), None) if one.bulk.is_empty() => Ok(one.attributes),
         (Some(_), None) => Err(DataSetError::Malformed("a BulkDataURI where values are needed".into())),
-        _ => Err(DataSetError::Malformed("one data set is needed, as a JSON object".into())),
+        _ => Err(DataSetError::Malformed(
+            "one data set is needed, as a JSON object".into(),
+        )),
     }
 }
 

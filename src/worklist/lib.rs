@@ -240,7 +240,9 @@ impl Worklist {
             let let_go = tokio::task::spawn_blocking(move || room.let_go(OffsetDateTime::now_utc())).await;
             match let_go {
                 Ok(Ok((0, 0))) => {}
-                Ok(Ok((entries, steps))) => tracing::info!(entries, steps, "let go of what was scheduled and performed"),
+                Ok(Ok((entries, steps))) => {
+                    tracing::info!(entries, steps, "let go of what was scheduled and performed")
+                }
                 Ok(Err(error)) => tracing::error!(%error, "what is over could not be removed from the worklist"),
                 Err(error) => tracing::error!(%error, "looking through the worklist ended by a panic"),
             }

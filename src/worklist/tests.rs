@@ -104,7 +104,10 @@ async fn entries_are_put_changed_found_and_removed_over_restarts() {
     assert!(!is_new);
     let again = room.again();
     assert_eq!(again.entries().len(), 2);
-    assert_eq!(again.entry("B").unwrap().attributes.text(tags::PATIENT_NAME), "ROE^JANE");
+    assert_eq!(
+        again.entry("B").unwrap().attributes.text(tags::PATIENT_NAME),
+        "ROE^JANE"
+    );
     again.remove("A/1").unwrap();
     assert!(matches!(again.remove("A/1"), Err(WorklistError::Unknown)));
     assert_eq!(room.again().entries().len(), 1);

@@ -30,7 +30,11 @@ fn command(operation: Operation, uid: &str) -> CommandSet {
     CommandSet {
         has_data_set: operation != Operation::NGet,
         sop_instance_uid: uid.into(),
-        ..request(operation, 1, if operation == Operation::NGet { RETRIEVE } else { CLASS })
+        ..request(
+            operation,
+            1,
+            if operation == Operation::NGet { RETRIEVE } else { CLASS },
+        )
     }
 }
 
@@ -75,7 +79,10 @@ async fn steps_are_made_changed_ended_and_told() {
     assert_eq!(answer.0.sop_instance_uid, "1.2.9");
     let answer = send(&mut association, 1, &create, Some(&begun())).await;
     assert_eq!(status(&answer), Status::DUPLICATE_SOP_INSTANCE);
-    let another = Builder::new().text(0x0010_0020, "ANOTHER").text(0x0040_0280, "late").build();
+    let another = Builder::new()
+        .text(0x0010_0020, "ANOTHER")
+        .text(0x0040_0280, "late")
+        .build();
     let answer = send(&mut association, 1, &set, Some(&another)).await;
     assert_eq!(status(&answer), Status::ATTRIBUTE_LIST_ERROR);
     assert_eq!(answer.0.attribute_identifiers, [0x0010_0020]);
@@ -93,7 +100,10 @@ async fn steps_are_made_changed_ended_and_told() {
     let answer = send(&mut association, 3, &listed, None).await;
     assert_eq!(status(&answer), Status::SUCCESS);
     let told = filmroom_dataset::parse(&answer.1, &EXPLICIT.parse().unwrap(), 1 << 20).unwrap();
-    assert_eq!((told.text(STATUS), told.text(0x0010_0010)), ("COMPLETED", "Müller^Jörg"));
+    assert_eq!(
+        (told.text(STATUS), told.text(0x0010_0010)),
+        ("COMPLETED", "Müller^Jörg")
+    );
     assert!(told.get(0x0040_0241).is_none());
     let answer = send(&mut association, 3, &command(Operation::NGet, "1.2.10"), None).await;
     assert_eq!(status(&answer), Status::NO_SUCH_SOP_INSTANCE);

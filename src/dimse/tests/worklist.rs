@@ -74,7 +74,12 @@ async fn the_worklist_answers_with_what_was_asked_for() {
         let latin = CharacterSet::Terms("ISO_IR 100".into());
         encode(identifier, &IMPLICIT.parse().unwrap(), &latin).unwrap()
     };
-    let (answers, status) = find(&mut association, &asked(&identifier("MÜLLER*", "CT", "20300101-")), IMPLICIT).await;
+    let (answers, status) = find(
+        &mut association,
+        &asked(&identifier("MÜLLER*", "CT", "20300101-")),
+        IMPLICIT,
+    )
+    .await;
     assert_eq!((answers.len(), status), (1, Status::SUCCESS));
     let answer = &answers[0];
     assert_eq!(answer.text(0x0010_0010), "Müller^Jörg");
@@ -101,9 +106,15 @@ async fn the_worklist_answers_with_what_was_asked_for() {
         (found.0.len(), found.1)
     };
     assert_eq!(count(&mut association, "", "", "").await, (3, Status::SUCCESS));
-    assert_eq!(count(&mut association, "doe*", "", "20300106").await, (2, Status::SUCCESS));
+    assert_eq!(
+        count(&mut association, "doe*", "", "20300106").await,
+        (2, Status::SUCCESS)
+    );
     assert_eq!(count(&mut association, "doe*", "US", "").await, (0, Status::SUCCESS));
-    assert_eq!(count(&mut association, "", "", "someday").await, (0, Status::DOES_NOT_MATCH));
+    assert_eq!(
+        count(&mut association, "", "", "someday").await,
+        (0, Status::DOES_NOT_MATCH)
+    );
     let (_, status) = find(&mut association, &[0xff; 40], IMPLICIT).await;
     assert_eq!(status, Status::CANNOT_UNDERSTAND);
     let bare = CommandSet {
