@@ -204,6 +204,32 @@ async fn what_a_destination_does_not_answer_for_is_sent_again() {
 }
 
 #[tokio::test]
+async fn more_of_a_series_and_one_that_comes_again_go_alone() {
+    let archive = Archive::with(vec![rule("PACS")]).await;
+    let instances: Vec<Instance> = filmroom_fixtures::scale(7, 5).collect();
+    let destination = Arc::new(Destination::default());
+    archive.take_in("MR1", &instances[..3]).await;
+    empty(&archive.room, &destination).await;
+    assert_eq!(destination.count(), 3);
+    archive.take_in("MR1", &instances[3..]).await;
+    empty(&archive.room, &destination).await;
+    assert_eq!(destination.count(), 5, "what was sent is not sent again");
+    let again = Arrived {
+        study_instance_uid: instances[1].study_instance_uid.parse().unwrap(),
+        series_instance_uid: instances[1].series_instance_uid.parse().unwrap(),
+        sop_class_uid: instances[1].sop_class_uid.parse().unwrap(),
+        sop_instance_uid: instances[1].sop_instance_uid.parse().unwrap(),
+        modality: "MR".into(),
+        sender: "MR1".into(),
+        received_at: OffsetDateTime::now_utc() - Duration::from_secs(3600),
+    };
+    archive.room.arrived(&again).await.unwrap();
+    empty(&archive.room, &destination).await;
+    let taken = destination.taken.lock().unwrap().clone();
+    assert_eq!((taken.len(), taken[5].1.as_str()), (6, &*instances[1].sop_instance_uid));
+}
+
+#[tokio::test]
 async fn an_instance_that_came_before_its_rule_stays() {
     let archive = Archive::with(vec![rule("PACS")]).await;
     let instances: Vec<Instance> = filmroom_fixtures::scale(7, 4).collect();

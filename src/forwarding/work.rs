@@ -160,7 +160,7 @@ impl Forwarding {
         let mut batch = Vec::new();
         while let Some(record) = found.next().await {
             let record = record.map_err(|error| error.to_string())?;
-            let is_meant = record.received_at >= job.since && job.takes(&record.sop_class_uid);
+            let is_meant = job.means(&record.sop_instance_uid, record.received_at) && job.takes(&record.sop_class_uid);
             if is_meant && !job.done.contains(record.sop_instance_uid.as_str()) {
                 batch.push(record.sop_instance_uid);
                 if batch.len() == BATCH {
@@ -231,6 +231,7 @@ impl Forwarding {
                 return Ok(()); // somebody dropped it
             };
             job.since = known.since;
+            job.also.clone_from(&known.also);
             job.last_arrival = known.last_arrival;
             job.arrivals = known.arrivals;
             let mut written = job.clone();
