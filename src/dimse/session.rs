@@ -282,7 +282,8 @@ async fn request_of(
     operation: Operation,
     request: CommandSet,
 ) -> Result<(), AssociationError> {
-    if operation == Operation::EventReport && context.service == Service::StorageCommitment && context.may_invoke {
+    // Also of a peer that did not ask for the role of SCP: it is believed by its transaction alone.
+    if operation == Operation::EventReport && context.service == Service::StorageCommitment {
         let ae_title = association.negotiated().calling_ae_title.clone();
         return scu::take(association, context, &request, &ae_title, &session.awaited).await;
     }

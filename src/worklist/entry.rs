@@ -206,7 +206,7 @@ mod tests {
         refused(&scheduled("1", "DOE", "", "20300105", ""), "(0008,0060)");
         refused(&scheduled("1", "DOE", "CT", "20301332", ""), "(0040,0002)");
         let wrong = Builder::from_attributes(&whole)
-            .text(tags::STUDY_INSTANCE_UID, "1.02")
+            .text(tags::STUDY_INSTANCE_UID, "1..2")
             .build();
         refused(&wrong, "StudyInstanceUID");
     }

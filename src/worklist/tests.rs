@@ -271,7 +271,7 @@ async fn a_step_follows_the_rules_of_its_state() {
         refused(&performed("COMPLETED", "1.2.3.2", "1")),
         StepError::Value { .. }
     ));
-    assert!(matches!(steps.create("1.02", "CT01", &begun), Err(StepError::Uid)));
+    assert!(matches!(steps.create("1..2", "CT01", &begun), Err(StepError::Uid)));
     assert!(matches!(
         steps.set("1.2.7", &ended("COMPLETED", &[])),
         Err(StepError::Unknown)

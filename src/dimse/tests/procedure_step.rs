@@ -69,7 +69,7 @@ async fn steps_are_made_changed_ended_and_told() {
     let ended = Builder::from_attributes(&begun()).text(STATUS, "COMPLETED").build();
     let answer = send(&mut association, 1, &create, Some(&ended)).await;
     assert_eq!(status(&answer), Status::INVALID_ATTRIBUTE_VALUE);
-    let answer = send(&mut association, 1, &command(Operation::Create, "1.02"), Some(&begun())).await;
+    let answer = send(&mut association, 1, &command(Operation::Create, "1..2"), Some(&begun())).await;
     assert_eq!(status(&answer), Status::INVALID_SOP_INSTANCE_UID);
     association.send(1, &create, Some(&[0xff; 40])).await.unwrap();
     assert_eq!(status(&receive(&mut association).await), Status::PROCESSING_FAILURE);
