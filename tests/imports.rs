@@ -8,7 +8,7 @@ use std::{
 };
 
 const DOORS: [&str; 4] = ["dimse", "dicomweb", "console", "api"];
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 10] = [
     "audit",
     "ingest",
     "query",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 9] = [
     "access",
     "commitment",
     "forwarding",
+    "worklist",
 ];
 const CODECS: [&str; 2] = ["dataset", "pixels"];
 

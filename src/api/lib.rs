@@ -9,10 +9,13 @@
 mod commitments;
 mod forwards;
 mod local;
+mod page;
 mod peers;
 mod problem;
+mod procedure_steps;
 #[cfg(test)]
 mod tests;
+mod worklist;
 
 use std::sync::Arc;
 
@@ -26,20 +29,26 @@ use axum::{
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
+use filmroom_worklist::Worklist;
 
 /// Longest body of a request, in bytes: a peer with all that can be said of it has a few thousand.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// The rooms that the door leads to.
 #[derive(Clone)]
-struct Rooms {
-    peers: Arc<Peers>,
-    forwarding: Forwarding,
-    commitment: Commitments,
+pub struct Rooms {
+    /// Knows other application entities.
+    pub peers: Arc<Peers>,
+    /// Passes instances on.
+    pub forwarding: Forwarding,
+    /// Answers for storage commitment.
+    pub commitment: Commitments,
+    /// Knows what is scheduled and what was performed.
+    pub worklist: Worklist,
 }
 
 /// All routes.
-pub fn router(peers: Arc<Peers>, forwarding: Forwarding, commitment: Commitments) -> Router {
+pub fn router(rooms: Rooms) -> Router {
     Router::new()
         .route("/api/v1/peers", get(peers::list))
         .route(
@@ -50,11 +59,15 @@ pub fn router(peers: Arc<Peers>, forwarding: Forwarding, commitment: Commitments
         .route("/api/v1/forwards/{id}", get(forwards::read).delete(forwards::remove))
         .route("/api/v1/forwards/{id}/retry", post(forwards::retry))
         .route("/api/v1/commitments", get(commitments::list))
+        .route("/api/v1/worklist", get(worklist::list))
+        .route(
+            "/api/v1/worklist/{*id}",
+            get(worklist::read).put(worklist::write).delete(worklist::remove),
+        )
+        .route("/api/v1/procedure-steps", get(procedure_steps::list))
+        .route("/api/v1/procedure-steps/{uid}", get(procedure_steps::read))
+        .route("/api/v1/studies/incomplete", get(procedure_steps::incomplete))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(local::only))
-        .with_state(Rooms {
-            peers,
-            forwarding,
-            commitment,
-        })
+        .with_state(rooms)
 }

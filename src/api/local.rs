@@ -12,7 +12,7 @@ use axum::{
 use super::problem::problem;
 
 /// Lets requests of this machine through: those that came from a loopback address, were meant for one, and were not passed
-/// on by a proxy for somebody else. A browser here may show pages of anywhere; those cannot write.
+/// on by a proxy for somebody else. A browser here may show pages of anywhere: those are not answered at all.
 pub(super) async fn only(request: Request, next: Next) -> Response {
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     // HTTP/2 names the host in the URI.
@@ -53,10 +53,22 @@ fn refuse(from: Option<SocketAddr>, method: &Method, headers: &HeaderMap) -> Opt
         .get(header::ORIGIN)
         .map(|origin| origin.to_str().unwrap_or_default());
     let is_own = |origin: &str| host.is_some_and(|host| origin.strip_prefix("http://") == Some(host));
-    if method != Method::GET && method != Method::HEAD && origin.is_some_and(|origin| !is_own(origin)) {
-        return Some("pages of other origins cannot write");
+    if origin.is_some_and(|origin| !is_own(origin)) {
+        return Some("pages of other origins are not answered");
     }
-    None
+    // What a browser asks for without an Origin (a link, a picture, a script) it says here (Fetch Metadata).
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return Some("pages of other sites are not answered");
+    }
+    // Old browsers say neither for a form; nothing here is changed by one. Other methods than these no form has.
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    let by_form = kind.is_some_and(|kind| {
+        [&b"application/x-www-form-urlencoded"[..], b"multipart/", b"text/plain"]
+            .iter()
+            .any(|form| kind.to_ascii_lowercase().starts_with(form))
+    });
+    (*method == Method::POST && by_form).then_some("a form cannot change anything here: send JSON")
 }
 
 fn is_loopback_host(host: &str) -> bool {
@@ -119,6 +131,47 @@ mod tests {
             "127.0.0.1:5000",
             Method::GET,
             &[own, ("origin", "http://evil.example")],
+            false,
+        );
+    }
+
+    #[test]
+    fn pages_of_elsewhere_are_not_answered() {
+        let own = ("host", "127.0.0.1:8080");
+        let from = "127.0.0.1:5000";
+        for site in ["cross-site", "same-site"] {
+            check(from, Method::GET, &[own, ("sec-fetch-site", site)], false);
+            check(from, Method::DELETE, &[own, ("sec-fetch-site", site)], false);
+        }
+        for site in ["same-origin", "none"] {
+            check(from, Method::GET, &[own, ("sec-fetch-site", site)], true);
+        }
+        // A name that was made to point here (DNS rebinding), and names that only look like ours.
+        for host in [
+            "rebound.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[::1].evil.example",
+            "0.0.0.0:8080",
+            "",
+        ] {
+            check(from, Method::GET, &[("host", host)], false);
+        }
+        check(from, Method::GET, &[own, ("host", "evil.example")], false);
+        for form in [
+            "text/plain",
+            "TEXT/PLAIN; charset=utf-8",
+            "multipart/form-data; boundary=x",
+            "application/x-www-form-urlencoded",
+        ] {
+            check(from, Method::POST, &[own, ("content-type", form)], false);
+        }
+        check(from, Method::POST, &[own, ("content-type", "application/json")], true);
+        // What curl says of itself.
+        check(
+            from,
+            Method::PUT,
+            &[own, ("content-type", "application/x-www-form-urlencoded")],
             true,
         );
     }

@@ -35,9 +35,15 @@ impl Api {
         let limits = filmroom_forwarding::Limits::default();
         let forwarding = Forwarding::open(vec![], retrieve.clone(), folder.path(), limits).unwrap();
         let limits = filmroom_commitment::Limits::default();
-        let commitment = Commitments::open(store, retrieve, folder.path(), limits).unwrap();
+        let commitment = Commitments::open(store, retrieve.clone(), folder.path(), limits).unwrap();
+        let worklist = Worklist::open(filmroom_worklist::Options::default(), retrieve, folder.path()).unwrap();
         Self {
-            router: router(Arc::new(peers), forwarding, commitment),
+            router: router(Rooms {
+                peers: Arc::new(peers),
+                forwarding,
+                commitment,
+                worklist,
+            }),
             _folder: folder,
         }
     }
@@ -150,4 +156,68 @@ async fn queues_are_shown() {
         let answered = api.ask(method, &format!("/api/v1/forwards/{path}"), &[], "").await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{method}");
     }
+}
+
+fn scheduled(id: &str) -> Value {
+    serde_json::json!({
+        "PatientName": { "vr": "PN", "Value": [{ "Alphabetic": "Müller^Jörg" }] },
+        "00100020": { "vr": "LO", "Value": ["P1"] },
+        "00400100": { "vr": "SQ", "Value": [{
+            "00080060": { "vr": "CS", "Value": ["CT"] },
+            "00400002": { "vr": "DA", "Value": ["20300105"] },
+            "00400009": { "vr": "SH", "Value": [id] },
+        }] },
+    })
+}
+
+#[tokio::test]
+async fn worklist_entries_are_put_listed_and_removed() {
+    let api = Api::new().await;
+    let path = "/api/v1/worklist/RIS%2F1";
+    let made = api.ask("PUT", path, &[], &scheduled("1").to_string()).await;
+    assert_eq!(
+        (made.status, made.body["id"].as_str()),
+        (StatusCode::CREATED, Some("RIS/1"))
+    );
+    assert!(made.body["attributes"]["0020000D"]["Value"][0].is_string());
+    let again = api.ask("PUT", path, &[], &made.body.to_string()).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(again.body["attributes"], made.body["attributes"]);
+    assert_eq!(api.ask("GET", path, &[], "").await.body["source"], "put");
+    let other = api
+        .ask("PUT", "/api/v1/worklist/2", &[], &scheduled("2").to_string())
+        .await;
+    assert_eq!(other.status, StatusCode::CREATED);
+    let listed = api.ask("GET", "/api/v1/worklist?offset=1&limit=5", &[], "").await;
+    assert_eq!(listed.body["total"], 2);
+    assert_eq!(listed.body["entries"].as_array().unwrap().len(), 1);
+    for (path, body) in [
+        ("/api/v1/worklist/1", "{"),
+        ("/api/v1/worklist/1", "{}"),
+        ("/api/v1/worklist/1", "[]"),
+        ("/api/v1/worklist/1", r#"{"00100020":{"vr":"LO","Value":["P1"]}}"#),
+        (
+            &format!("/api/v1/worklist/{}", "x".repeat(65)),
+            &scheduled("1").to_string(),
+        ),
+    ] {
+        let refused = api.ask("PUT", path, &[], body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(refused.body["detail"].is_string());
+    }
+    assert_eq!(api.ask("DELETE", path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(api.ask("DELETE", path, &[], "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(api.ask("GET", path, &[], "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn procedure_steps_and_incomplete_studies_are_shown() {
+    let api = Api::new().await;
+    let steps = api.ask("GET", "/api/v1/procedure-steps", &[], "").await;
+    assert_eq!((steps.status, &steps.body["total"]), (StatusCode::OK, &Value::from(0)));
+    let unknown = api.ask("GET", "/api/v1/procedure-steps/1.2.3", &[], "").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let studies = api.ask("GET", "/api/v1/studies/incomplete", &[], "").await;
+    assert_eq!(studies.body["studies"].as_array().map(Vec::len), Some(0));
+    assert!(studies.body["next_offset"].is_null());
 }

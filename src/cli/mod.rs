@@ -56,6 +56,8 @@ enum Command {
     Get(peer::Get),
     /// Send what the data folder holds to a peer (C-STORE)
     Send(peer::Send),
+    /// Ask a peer whether it keeps what the data folder holds (storage commitment)
+    Commit(peer::Commit),
     /// List, register or forget peers, also while the archive runs
     Peer(registry::PeerCommand),
     /// Make the index anew from packs and intake, while no server runs
@@ -104,6 +106,7 @@ impl CommandLine {
             Command::Move(move_to) => move_to.run(&self.settings),
             Command::Get(get) => get.run(&self.settings),
             Command::Send(send) => send.run(&self.settings),
+            Command::Commit(commit) => commit.run(&self.settings),
             Command::Peer(peer) => peer.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),

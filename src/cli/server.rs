@@ -31,6 +31,7 @@ use filmroom_ingest::Ingest;
 use filmroom_peers::Peers;
 use filmroom_query::QueryRoom;
 use filmroom_retrieve::Retrieve;
+use filmroom_worklist::Worklist;
 
 /// Written into the data folder while it is served: the URL of the archive, for whoever finds the folder in use.
 pub(super) const ADDRESS_FILE: &str = "serving";
@@ -73,9 +74,11 @@ impl Server {
             ingest,
             query: QueryRoom::new(store.clone()),
             retrieve: retrieve.clone(),
-            commitment: Commitments::open(store.clone(), retrieve, store.state(), config.commitment())
+            commitment: Commitments::open(store.clone(), retrieve.clone(), store.state(), config.commitment())
                 .map_err(|error| state_failure("requests for storage commitment", &error))?,
             forwarding,
+            worklist: Worklist::open(config.worklist(), retrieve, store.state())
+                .map_err(|error| state_failure("the worklist", &error))?,
         };
         if !config.scrub.every.is_zero() {
             store.start_scrub(ScrubOptions {
@@ -269,11 +272,12 @@ fn router(config: &Config, rooms: &Rooms, store: &Store, peers: &Arc<Peers>, shu
     );
     filmroom_console::router(rooms.query.clone())
         .merge(filmroom_dicomweb::router(dicomweb))
-        .merge(filmroom_api::router(
-            peers.clone(),
-            rooms.forwarding.clone(),
-            rooms.commitment.clone(),
-        ))
+        .merge(filmroom_api::router(filmroom_api::Rooms {
+            peers: peers.clone(),
+            forwarding: rooms.forwarding.clone(),
+            commitment: rooms.commitment.clone(),
+            worklist: rooms.worklist.clone(),
+        }))
         .merge(health::router(store.clone(), shutdown.clone()))
 }
 

@@ -78,6 +78,7 @@ impl Config {
             network_timeout: dicom.network_timeout,
             idle_timeout: dicom.idle_timeout,
             response_timeout: dicom.response_timeout,
+            commitment_wait: dicom.commitment_wait,
             connect_timeout: dicom.connect_timeout,
             drain_timeout: self.run.drain_timeout,
             identifier_max_bytes: dicom.identifier_max.as_usize(),
@@ -121,6 +122,15 @@ impl Config {
         Limits {
             report_for: self.dicom.commitment_report_for,
             ..Limits::default()
+        }
+    }
+
+    /// Where worklist files are, and how long things are kept.
+    #[must_use]
+    pub fn worklist(&self) -> filmroom_worklist::Options {
+        filmroom_worklist::Options {
+            folder: self.worklist.folder.clone(),
+            keep: self.worklist.keep,
         }
     }
 

@@ -19,5 +19,5 @@ pub use objects::{
     AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, ReplicaS3, S3,
 };
 pub use section::{Section, Setting};
-pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage};
+pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage, Worklist};
 pub use value::{Given, LogFilter, LogFormat, Secret, Size, TlsCallers, UserHashes, Value, WebOrigin};

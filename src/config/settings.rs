@@ -209,6 +209,10 @@ section! {
             unit "",
             about "A report of storage commitment is tried for so long, with pauses growing to 10 minutes.",
             why "A workstation that is off over a holiday still gets it.";
+        commitment_wait: Duration = dimse().commitment_wait, range MOMENT => HOUR,
+            unit "",
+            about "Longest wait for a peer's report on what was forwarded, where the peer is asked to commit; then it is asked again.",
+            why "Archives look at what they hold before they answer; most take seconds.";
     }
 }
 
@@ -279,6 +283,24 @@ section! {
             unit "frames",
             about "Most frames that one request may list.",
             why "More than any viewer asks for at once.";
+    }
+}
+
+fn worklist() -> filmroom_worklist::Options {
+    filmroom_worklist::Options::default()
+}
+
+section! {
+    /// What is scheduled, and what was performed.
+    Worklist "worklist" {
+        folder: Option<PathBuf> = None,
+            unit "",
+            about "Folder that worklist files (*.wl, DICOM) are dropped in, or in folders below it; they are offered to modalities while they lie there.",
+            why "Entries come by /api/v1/worklist otherwise. Files are only read, and read again when they change.";
+        keep: Duration = worklist().keep, range Duration::ZERO => 10 * YEAR,
+            unit "",
+            about "Entries are let go so long after the day they were scheduled for, performed procedure steps so long after their last change; 0: never.",
+            why "Whoever wants to know whether a study came whole asks within weeks. Images are never let go.";
     }
 }
 
@@ -450,6 +472,7 @@ tree! {
     access: Access "access",
     dicom: Dicom "dicom",
     http: Http "http",
+    worklist: Worklist "worklist",
     storage: Storage "storage",
     objects: Objects "objects",
     s3: S3 "objects.s3",

@@ -67,7 +67,7 @@ pub(super) fn is_cancelled(association: &mut Association, message_id: u16) -> Re
 }
 
 /// Runs a step of a search where it may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     step: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(step).await {

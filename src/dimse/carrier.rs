@@ -4,8 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use filmroom_storage::model::SopInstanceUid;
+use futures_util::StreamExt;
 
-use super::{config::DimseConfig, instance_availability, scu, status::Status};
+use super::{
+    config::DimseConfig,
+    instance_availability,
+    scu::{self, AwaitedReports},
+    status::Status,
+};
+use filmroom_commitment::Reference;
 use filmroom_forwarding::{Carrier, Job, Passed};
 use filmroom_peers::{AeTitle, Peer};
 use filmroom_retrieve::{Retrieve, Selection};
@@ -14,6 +21,7 @@ use filmroom_retrieve::{Retrieve, Selection};
 pub(super) struct DimseCarrier {
     pub(super) config: Arc<DimseConfig>,
     pub(super) retrieve: Retrieve,
+    pub(super) awaited: Arc<AwaitedReports>,
 }
 
 impl DimseCarrier {
@@ -61,6 +69,46 @@ impl Carrier for DimseCarrier {
             }
             Err(error) => (passed, Err(error.to_string())),
         }
+    }
+
+    async fn commit(&self, to: &AeTitle, instances: &[SopInstanceUid]) -> Result<Vec<Passed>, String> {
+        let peer = self.peer(to)?;
+        if !peer.is_asked_to_commit {
+            return Ok(Vec::new());
+        }
+        let mut found = self.retrieve.select(Selection {
+            instances: instances.to_vec(),
+            ..Selection::default()
+        });
+        let mut references = Vec::with_capacity(instances.len());
+        while let Some(record) = found.next().await {
+            let record = record.map_err(|error| error.to_string())?;
+            references.push(Reference {
+                sop_class_uid: record.sop_class_uid.to_string(),
+                sop_instance_uid: record.sop_instance_uid.to_string(),
+            });
+        }
+        if references.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (config, wait) = (self.config.clone(), self.config.commitment_wait);
+        let report = scu::commit(&peer, config, &references, &self.awaited, wait).await;
+        let report = report.map_err(|error| format!("storage commitment: {error}"))?;
+        let committed = |uid: &SopInstanceUid| {
+            if report.safe.iter().any(|safe| safe == uid.as_str()) {
+                return Ok(());
+            }
+            let reason = report.not_safe.iter().find(|(failed, _)| failed == uid.as_str());
+            Err(match reason {
+                Some((_, reason)) => format!("not committed, failure reason {reason}"),
+                None => "not named in the report of storage commitment".to_owned(),
+            })
+        };
+        // What is no longer here is nobody's to ask for.
+        let asked = instances
+            .iter()
+            .filter(|uid| references.iter().any(|asked| asked.sop_instance_uid == uid.as_str()));
+        Ok(asked.map(|uid| (uid.clone(), committed(uid))).collect())
     }
 
     async fn notify(&self, to: &AeTitle, job: &Job, instances: &[SopInstanceUid]) -> Result<(), String> {

@@ -80,6 +80,8 @@ pub struct DimseConfig {
     pub idle_timeout: Duration,
     /// Time for a peer to answer a request of ours (sub-operations, reports).
     pub response_timeout: Duration,
+    /// Time for a peer to report on a request for storage commitment; then it is asked again.
+    pub commitment_wait: Duration,
     /// Time to reach a peer.
     pub connect_timeout: Duration,
     /// When stopping: time for running associations to finish before they are aborted.
@@ -112,6 +114,7 @@ impl Default for DimseConfig {
             network_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(600),
             response_timeout: Duration::from_secs(120),
+            commitment_wait: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             identifier_max_bytes: 8 << 20,

@@ -201,10 +201,7 @@ fn collect(element: &Element<'_>, path: &mut Vec<Tag>, keys: &mut Vec<Key>) {
 
 /// Keys of a sequence stand in its one item (PS3.4 §C.2.2.2.6).
 fn first_item(value: &[u8]) -> Elements<'_> {
-    let item = value
-        .split_first_chunk::<8>()
-        .and_then(|([_, _, _, _, l0, l1, l2, l3], rest)| rest.get(..u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize));
-    Elements::new(item.unwrap_or_default())
+    Elements::new(filmroom_dataset::items(value).next().unwrap_or_default())
 }
 
 /// A key as text: text as it stands, binary numbers in decimal, several separated by `\`. Bulk has no text.

@@ -20,6 +20,7 @@ mod listen;
 mod message;
 mod n_action;
 mod n_event_report;
+mod procedure_step;
 pub mod scu;
 mod session;
 mod status;
@@ -27,6 +28,7 @@ mod sub_operation;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod worklist;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -37,6 +39,7 @@ use filmroom_forwarding::Forwarding;
 use filmroom_ingest::Ingest;
 use filmroom_query::QueryRoom;
 use filmroom_retrieve::Retrieve;
+use filmroom_worklist::Worklist;
 
 pub use association::{AbortReason, AssociationError, QueryModel, Rejection, is_known_transfer_syntax};
 pub use config::{AeTitle, AeTitleError, CalledAeTitle, DimseConfig, OtherSopClasses, Peer, UnknownCallers};
@@ -56,6 +59,8 @@ pub struct Rooms {
     pub commitment: Commitments,
     /// Passes instances on.
     pub forwarding: Forwarding,
+    /// Knows what is scheduled, and takes what was performed.
+    pub worklist: Worklist,
 }
 
 /// A listening door.

@@ -23,6 +23,7 @@ use super::{
     carrier::DimseCarrier,
     config::DimseConfig,
     n_event_report::{DimseReporter, Lines},
+    scu::AwaitedReports,
     session::{self, Session},
     tls::{TlsError, TlsServer},
 };
@@ -97,6 +98,8 @@ pub(super) struct Door {
     tracker: TaskTracker,
     /// Associations that reports of storage commitment can be told over.
     lines: Arc<Lines>,
+    /// Reports of storage commitment that this node waits for.
+    awaited: Arc<AwaitedReports>,
     next_id: AtomicU64,
 }
 
@@ -110,6 +113,7 @@ impl Door {
             aborting: CancellationToken::new(),
             tracker: TaskTracker::new(),
             lines: Arc::default(),
+            awaited: Arc::default(),
             next_id: AtomicU64::new(1),
         })
     }
@@ -127,10 +131,13 @@ impl Door {
         let carrier = DimseCarrier {
             config: self.config.clone(),
             retrieve: self.rooms.retrieve.clone(),
+            awaited: self.awaited.clone(),
         };
         let forwarding = self.rooms.forwarding.clone();
         self.tracker
             .spawn(forwarding.work(Arc::new(carrier), self.draining.clone()));
+        self.tracker
+            .spawn(self.rooms.worklist.clone().work(self.draining.clone()));
         let listening = listeners
             .into_iter()
             .map(|listener| self.clone().take_from(listener, pending.clone()));
@@ -268,7 +275,7 @@ impl Door {
             .iter()
             .any(|context| context.service == Service::StorageCommitment && context.may_perform)
             .then(|| self.lines.open(&negotiated.calling_ae_title));
-        let mut session = Session::new(self.rooms.clone(), self.draining.clone(), line);
+        let mut session = Session::new(self.rooms.clone(), self.draining.clone(), line, self.awaited.clone());
         let ended = tokio::select! {
             ended = session::serve(&mut association, &mut session) => ended,
             () = self.aborting.cancelled() => Err(AssociationError::Stopping),

@@ -9,11 +9,12 @@ use super::{
     status::Status,
 };
 use filmroom_commitment::Reference;
+use filmroom_dataset::items;
 
 /// Storage Commitment Push Model SOP Instance (PS3.4 §J.3.5).
 pub(super) const PUSH_MODEL_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
 /// Action Type ID of "request storage commitment".
-const REQUEST_COMMITMENT: u16 = 1;
+pub(super) const REQUEST_COMMITMENT: u16 = 1;
 pub(super) const TRANSACTION_UID: Tag = 0x0008_1195;
 pub(super) const REFERENCED_SOP_SEQUENCE: Tag = 0x0008_1199;
 pub(super) const REFERENCED_SOP_CLASS_UID: Tag = 0x0008_1150;
@@ -85,7 +86,7 @@ impl Asked {
         let references: Vec<Reference> = items(sequence)
             .map(|item| {
                 let text = |tag| {
-                    item.clone()
+                    Elements::new(item)
                         .find(|element| element.tag == tag)
                         .map(|element| element.text().to_owned())
                 };
@@ -106,14 +107,4 @@ impl Asked {
             references,
         })
     }
-}
-
-/// The items of a sequence in normal form.
-fn items(mut sequence: &[u8]) -> impl Iterator<Item = Elements<'_>> {
-    std::iter::from_fn(move || {
-        let ([_, _, _, _, l0, l1, l2, l3], rest) = sequence.split_first_chunk::<8>()?;
-        let (item, rest) = rest.split_at_checked(u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize)?;
-        sequence = rest;
-        Some(Elements::new(item))
-    })
 }

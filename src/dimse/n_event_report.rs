@@ -23,8 +23,8 @@ use filmroom_peers::Quirk;
 pub(super) use lines::{Line, Lines, Order};
 pub(super) use send::encode;
 
-const FAILED_SOP_SEQUENCE: u32 = 0x0008_1198;
-const FAILURE_REASON: u32 = 0x0008_1197;
+pub(super) const FAILED_SOP_SEQUENCE: u32 = 0x0008_1198;
+pub(super) const FAILURE_REASON: u32 = 0x0008_1197;
 
 /// The event information of a report.
 #[derive(Debug, Clone)]

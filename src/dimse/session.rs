@@ -1,6 +1,6 @@
 //! One association at work: the next message, whom it concerns, and that it is answered.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -14,7 +14,10 @@ use super::{
     message::{CommandSet, Message, Operation},
     n_action,
     n_event_report::{self, Line, Order},
+    procedure_step,
+    scu::{self, AwaitedReports},
     status::Status,
+    worklist,
 };
 
 /// Time for a peer to come up with its next request when the archive is stopping.
@@ -67,6 +70,8 @@ pub(super) struct Session {
     pub(super) draining: CancellationToken,
     /// Reports that wait to be told over this association; `None` where it takes none.
     line: Option<Line>,
+    /// Reports that this node waits for.
+    awaited: Arc<AwaitedReports>,
     /// Reports that were told and not answered, by message ID.
     reporting: HashMap<u16, oneshot::Sender<Result<(), String>>>,
     pub(super) storing: FuturesUnordered<BoxFuture<'static, Stored>>,
@@ -76,11 +81,17 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(rooms: Rooms, draining: CancellationToken, line: Option<Line>) -> Self {
+    pub(super) fn new(
+        rooms: Rooms,
+        draining: CancellationToken,
+        line: Option<Line>,
+        awaited: Arc<AwaitedReports>,
+    ) -> Self {
         Self {
             rooms,
             draining,
             line,
+            awaited,
             reporting: HashMap::new(),
             storing: FuturesUnordered::new(),
             last_length: 0,
@@ -271,6 +282,11 @@ async fn request_of(
     operation: Operation,
     request: CommandSet,
 ) -> Result<(), AssociationError> {
+    // Also of a peer that did not ask for the role of SCP: it is believed by its transaction alone.
+    if operation == Operation::EventReport && context.service == Service::StorageCommitment {
+        let ae_title = association.negotiated().calling_ae_title.clone();
+        return scu::take(association, context, &request, &ae_title, &session.awaited).await;
+    }
     if !context.may_perform {
         let reason = "the requestor has not the SCU role";
         return refuse(association, context, &request, Status::SOP_CLASS_NOT_SUPPORTED, reason).await;
@@ -285,6 +301,17 @@ async fn request_of(
         (Operation::Find, Service::Find(model)) => {
             session.tally.queries += 1;
             c_find::serve(association, session, context, model, request).await
+        }
+        (Operation::Find, Service::Worklist) => {
+            session.tally.queries += 1;
+            worklist::serve(association, session, context, request).await
+        }
+        (Operation::Create, Service::ProcedureStep) => {
+            procedure_step::create(association, session, context, request).await
+        }
+        (Operation::Set, Service::ProcedureStep) => procedure_step::set(association, session, context, request).await,
+        (Operation::NGet, Service::ProcedureStepRetrieve) => {
+            procedure_step::get(association, session, context, request).await
         }
         (Operation::Get, Service::Get(model)) => c_get::serve(association, session, context, model, request).await,
         (Operation::Move, Service::Move(model)) => c_move::serve(association, session, context, model, request).await,

@@ -5,6 +5,7 @@ use filmroom_dataset::DataSetError;
 use filmroom_ingest::IngestError;
 use filmroom_query::QueryError;
 use filmroom_retrieve::RetrieveError;
+use filmroom_worklist::StepError;
 
 /// A status code (0000,0900).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,14 @@ pub struct Status(pub u16);
 impl Status {
     /// Done.
     pub const SUCCESS: Self = Self(0x0000);
+    /// Invalid attribute value.
+    pub const INVALID_ATTRIBUTE_VALUE: Self = Self(0x0106);
+    /// Attribute list error: some attributes were not changed, since they cannot be. A warning.
+    pub const ATTRIBUTE_LIST_ERROR: Self = Self(0x0107);
     /// Processing failure.
     pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// Duplicate SOP instance.
+    pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
     /// No such SOP instance.
     pub const NO_SUCH_SOP_INSTANCE: Self = Self(0x0112);
     /// Invalid argument value.
@@ -25,6 +32,8 @@ impl Status {
     pub const CLASS_INSTANCE_CONFLICT: Self = Self(0x0119);
     /// A required attribute is missing.
     pub const MISSING_ATTRIBUTE: Self = Self(0x0120);
+    /// A required attribute has no value.
+    pub const MISSING_ATTRIBUTE_VALUE: Self = Self(0x0121);
     /// SOP class not supported.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
     /// Refused: not authorized. The instance was destroyed by a decision.
@@ -87,6 +96,21 @@ impl From<&IngestError> for Status {
             IngestError::Destroyed(_) => Self::NOT_AUTHORIZED,
             IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => Self::OUT_OF_RESOURCES,
             IngestError::Failed(_) => Self::PROCESSING_FAILURE,
+        }
+    }
+}
+
+impl From<&StepError> for Status {
+    fn from(error: &StepError) -> Self {
+        match error {
+            StepError::Missing(_) => Self::MISSING_ATTRIBUTE,
+            StepError::Empty(_) => Self::MISSING_ATTRIBUTE_VALUE,
+            StepError::Value { .. } => Self::INVALID_ATTRIBUTE_VALUE,
+            StepError::Uid => Self::INVALID_SOP_INSTANCE_UID,
+            StepError::Duplicate => Self::DUPLICATE_SOP_INSTANCE,
+            StepError::Unknown => Self::NO_SUCH_SOP_INSTANCE,
+            StepError::Final => Self::PROCESSING_FAILURE,
+            StepError::State(_) => Self::RESOURCE_LIMITATION,
         }
     }
 }

@@ -1,14 +1,20 @@
 //! One series for one destination.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use filmroom_storage::model::{SeriesInstanceUid, SopClassUid, StudyInstanceUid};
+use filmroom_storage::model::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Rule, Task};
 use filmroom_ingest::Arrived;
 use filmroom_peers::AeTitle;
+
+/// An instance that was received so long ago has come before. Taking a slow one for one that came again costs a line in the job.
+const COMES_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,9 @@ pub struct Job {
     /// Instances that were received from then on.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
+    /// SOP Instance UIDs of instances that were received before, and came again or late.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<String>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -98,6 +107,8 @@ impl Key {
 impl Job {
     pub(super) fn new(rule: &Rule, arrived: &Arrived) -> Self {
         let now = OffsetDateTime::now_utc();
+        // One that is sent again must not take along all that was received and passed on since it came first.
+        let comes_again = now - arrived.received_at > COMES_AGAIN_AFTER;
         Self {
             id: uuid::Uuid::now_v7().simple().to_string(),
             to: rule.to.clone(),
@@ -105,7 +116,11 @@ impl Job {
             rule: rule.clone(),
             study_instance_uid: arrived.study_instance_uid.clone(),
             series_instance_uid: arrived.series_instance_uid.clone(),
-            since: arrived.received_at,
+            since: if comes_again { now } else { arrived.received_at },
+            also: comes_again
+                .then(|| arrived.sop_instance_uid.to_string())
+                .into_iter()
+                .collect(),
             created_at: now,
             done: BTreeSet::new(),
             state: State::Waiting,
@@ -125,6 +140,11 @@ impl Job {
     pub(super) fn arrived(&mut self) {
         self.last_arrival = Instant::now();
         self.arrivals += 1;
+    }
+
+    /// True for an instance that came since the job was made, or for which it was made.
+    pub(super) fn means(&self, uid: &SopInstanceUid, received_at: OffsetDateTime) -> bool {
+        received_at >= self.since || self.also.contains(uid.as_str())
     }
 
     /// True for a class of instances that the job is about.

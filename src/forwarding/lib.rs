@@ -66,6 +66,13 @@ pub trait Carrier: Send + Sync {
     /// One sentence when nothing more could be sent, with what became of those before.
     async fn send(&self, to: &AeTitle, instances: &[SopInstanceUid]) -> (Vec<Passed>, Result<(), String>);
 
+    /// Has a destination answer for instances that it was sent, where it is one that is asked: what it keeps, and what not.
+    /// Nothing is told of a destination that is not asked.
+    ///
+    /// # Errors
+    /// One sentence when it did not say; it will be asked again.
+    async fn commit(&self, to: &AeTitle, instances: &[SopInstanceUid]) -> Result<Vec<Passed>, String>;
+
     /// Tells a destination that instances of a series are available here.
     ///
     /// # Errors
@@ -209,14 +216,12 @@ impl Forwarding {
         let mut jobs = self.jobs();
         let known = jobs.open.get(&key).cloned();
         if let Some(job) = known.and_then(|id| jobs.by_id.get_mut(&id)) {
-            if arrived.received_at < job.since {
-                // Two that came together were told of in another order than they were written in.
-                let earlier = Job {
-                    since: arrived.received_at,
-                    ..job.clone()
-                };
-                self.inner.folder.put(&earlier.id, &earlier)?;
-                *job = earlier;
+            if !job.means(&arrived.sop_instance_uid, arrived.received_at) {
+                // It comes again, or two that came together were told of in another order than they were written in.
+                let mut with = job.clone();
+                with.also.insert(arrived.sop_instance_uid.to_string());
+                self.inner.folder.put(&with.id, &with)?;
+                *job = with;
             }
             job.arrived();
             return Ok(());
@@ -238,7 +243,7 @@ impl Forwarding {
         let mut jobs = self.jobs();
         let id = jobs.open.get(&job::Key::of(rule, arrived)).cloned();
         match id.and_then(|id| jobs.by_id.get_mut(&id)) {
-            Some(job) if job.since <= arrived.received_at => {
+            Some(job) if job.means(&arrived.sop_instance_uid, arrived.received_at) => {
                 job.arrived();
                 true
             }

@@ -18,6 +18,8 @@ struct Destination {
     failures: AtomicUsize,
     taken: Mutex<Vec<(AeTitle, SopInstanceUid)>>,
     told: Mutex<Vec<usize>>,
+    /// An instance that it does not answer for, once.
+    lost: Mutex<Option<SopInstanceUid>>,
     most_at_once: AtomicUsize,
     at_once: AtomicUsize,
 }
@@ -56,6 +58,15 @@ impl Carrier for Destination {
         let arrived = instances.iter().map(|uid| (to.clone(), uid.clone()));
         self.taken.lock().unwrap().extend(arrived);
         (instances.iter().map(|uid| (uid.clone(), Ok(()))).collect(), Ok(()))
+    }
+
+    async fn commit(&self, _: &AeTitle, instances: &[SopInstanceUid]) -> Result<Vec<Passed>, String> {
+        let mut lost = self.lost.lock().unwrap();
+        let said = instances.iter().map(|uid| match lost.take_if(|lost| lost == uid) {
+            Some(_) => (uid.clone(), Err("lost".to_owned())),
+            None => (uid.clone(), Ok(())),
+        });
+        Ok(said.collect())
     }
 
     async fn notify(&self, _: &AeTitle, _: &Job, instances: &[SopInstanceUid]) -> Result<(), String> {
@@ -175,6 +186,47 @@ async fn a_queue_outlives_the_process_and_a_broken_line() {
     let taken = destination.taken.lock().unwrap().clone();
     let uids: std::collections::BTreeSet<_> = taken.iter().map(|(_, uid)| uid.to_string()).collect();
     assert_eq!((taken.len(), uids.len()), (6, 6), "what had arrived was not sent again");
+}
+
+#[tokio::test]
+async fn what_a_destination_does_not_answer_for_is_sent_again() {
+    let archive = Archive::with(vec![rule("PACS")]).await;
+    let instances: Vec<Instance> = filmroom_fixtures::scale(7, 3).collect();
+    archive.take_in("MR1", &instances).await;
+    let destination = Arc::new(Destination::default());
+    let lost = SopInstanceUid::new(&instances[1].sop_instance_uid).unwrap();
+    *destination.lost.lock().unwrap() = Some(lost.clone());
+    empty(&archive.room, &destination).await;
+    let taken = destination.taken.lock().unwrap().clone();
+    let times = |uid: &SopInstanceUid| taken.iter().filter(|(_, taken)| taken == uid).count();
+    assert_eq!((taken.len(), times(&lost)), (4, 2));
+    assert!(archive.again().list().is_empty());
+}
+
+#[tokio::test]
+async fn more_of_a_series_and_one_that_comes_again_go_alone() {
+    let archive = Archive::with(vec![rule("PACS")]).await;
+    let instances: Vec<Instance> = filmroom_fixtures::scale(7, 5).collect();
+    let destination = Arc::new(Destination::default());
+    archive.take_in("MR1", &instances[..3]).await;
+    empty(&archive.room, &destination).await;
+    assert_eq!(destination.count(), 3);
+    archive.take_in("MR1", &instances[3..]).await;
+    empty(&archive.room, &destination).await;
+    assert_eq!(destination.count(), 5, "what was sent is not sent again");
+    let again = Arrived {
+        study_instance_uid: instances[1].study_instance_uid.parse().unwrap(),
+        series_instance_uid: instances[1].series_instance_uid.parse().unwrap(),
+        sop_class_uid: instances[1].sop_class_uid.parse().unwrap(),
+        sop_instance_uid: instances[1].sop_instance_uid.parse().unwrap(),
+        modality: "MR".into(),
+        sender: "MR1".into(),
+        received_at: OffsetDateTime::now_utc() - Duration::from_secs(3600),
+    };
+    archive.room.arrived(&again).await.unwrap();
+    empty(&archive.room, &destination).await;
+    let taken = destination.taken.lock().unwrap().clone();
+    assert_eq!((taken.len(), taken[5].1.as_str()), (6, &*instances[1].sop_instance_uid));
 }
 
 #[tokio::test]

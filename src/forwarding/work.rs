@@ -99,7 +99,7 @@ impl Forwarding {
                 Err(error) => break Err(error),
             };
             if batch.is_empty() {
-                break Ok(());
+                break self.commit(&mut job, carrier).await;
             }
             let (passed, result) = match job.task {
                 Task::Send => carrier.send(&job.to, &batch).await,
@@ -128,6 +128,28 @@ impl Forwarding {
         }
     }
 
+    /// Has the destination answer for what it was sent; what it does not is to be sent again.
+    async fn commit(&self, job: &mut Job, carrier: &dyn Carrier) -> Result<(), String> {
+        if job.task != Task::Send {
+            return Ok(());
+        }
+        let done: Vec<SopInstanceUid> = job
+            .done
+            .iter()
+            .filter_map(|uid| SopInstanceUid::new(uid).ok())
+            .collect();
+        let mut failure = None;
+        for instances in done.chunks(BATCH) {
+            for (uid, committed) in carrier.commit(&job.to, instances).await? {
+                if let Err(why) = committed {
+                    job.done.remove(uid.as_str());
+                    failure = Some(format!("{uid}: {why}"));
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
     /// Instances of the job that are not done yet.
     async fn batch(&self, job: &Job) -> Result<Vec<SopInstanceUid>, String> {
         let mut found = self.inner.retrieve.select(Selection {
@@ -138,7 +160,7 @@ impl Forwarding {
         let mut batch = Vec::new();
         while let Some(record) = found.next().await {
             let record = record.map_err(|error| error.to_string())?;
-            let is_meant = record.received_at >= job.since && job.takes(&record.sop_class_uid);
+            let is_meant = job.means(&record.sop_instance_uid, record.received_at) && job.takes(&record.sop_class_uid);
             if is_meant && !job.done.contains(record.sop_instance_uid.as_str()) {
                 batch.push(record.sop_instance_uid);
                 if batch.len() == BATCH {
@@ -209,6 +231,7 @@ impl Forwarding {
                 return Ok(()); // somebody dropped it
             };
             job.since = known.since;
+            job.also.clone_from(&known.also);
             job.last_arrival = known.last_arrival;
             job.arrivals = known.arrivals;
             let mut written = job.clone();

@@ -34,11 +34,20 @@ pub enum Permission {
     Get,
     /// Storage commitment.
     Commit,
+    /// The modality worklist and performed procedure steps.
+    Worklist,
 }
 
 impl Permission {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::Store, Self::Find, Self::Move, Self::Get, Self::Commit];
+    pub const ALL: [Self; 6] = [
+        Self::Store,
+        Self::Find,
+        Self::Move,
+        Self::Get,
+        Self::Commit,
+        Self::Worklist,
+    ];
 }
 
 /// What a peer needs that others do not.
@@ -73,6 +82,8 @@ pub struct Peer {
     pub character_set: String,
     /// What it needs.
     pub quirks: BTreeSet<Quirk>,
+    /// It is asked for storage commitment of what is forwarded to it.
+    pub is_asked_to_commit: bool,
 }
 
 /// Why a text is no peer.
@@ -98,6 +109,8 @@ struct Form {
     character_set: String,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     quirks: BTreeSet<Quirk>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    commit: bool,
 }
 
 fn everything() -> BTreeSet<Permission> {
@@ -118,6 +131,7 @@ impl Peer {
             transfer_syntaxes: Vec::new(),
             character_set: String::new(),
             quirks: BTreeSet::new(),
+            is_asked_to_commit: false,
         }
     }
 
@@ -221,6 +235,7 @@ impl TryFrom<Form> for Peer {
             transfer_syntaxes: syntaxes.collect::<Result<_, _>>()?,
             character_set: form.character_set,
             quirks: form.quirks,
+            is_asked_to_commit: form.commit,
         })
     }
 }
@@ -236,6 +251,7 @@ impl From<Peer> for Form {
             transfer_syntaxes: peer.transfer_syntaxes.iter().map(ToString::to_string).collect(),
             character_set: peer.character_set,
             quirks: peer.quirks,
+            commit: peer.is_asked_to_commit,
         }
     }
 }

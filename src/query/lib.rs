@@ -14,6 +14,7 @@ use filmroom_storage::{
 
 mod attribute;
 mod columns;
+mod filter;
 mod levels;
 mod likeness;
 mod matching;
@@ -26,6 +27,7 @@ mod temporal;
 mod tree;
 mod wildcard;
 
+pub use filter::{Filter, FilterOptions};
 pub use search::Search;
 
 /// What an answer describes.

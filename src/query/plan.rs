@@ -6,16 +6,14 @@ use filmroom_storage::{
 };
 
 use super::{
-    Include, Key, Level, Query, QueryError, attribute,
+    Include, Key, Level, Query, QueryError,
     columns::Columns,
+    filter::{KEYS_MAX, span_of},
     levels,
     matching::{EmptyValues, Names, Reading, Test},
     temporal::{Kind, Span, combine},
     tree::{DEPTH_MAX, Tests},
 };
-
-/// More keys are refused.
-const KEYS_MAX: usize = 200;
 
 const SPECIFIC_CHARACTER_SET: Tag = 0x0008_0005;
 const SOP_CLASS_UID: Tag = 0x0008_0016;
@@ -176,21 +174,10 @@ impl Plan {
     fn add_moments(&mut self, keys: &[Key], ways: &mut Ways) -> Result<Vec<(Tag, Tag)>, QueryError> {
         let mut found = Vec::new();
         for (date_tag, time_tag) in MOMENTS {
-            let of = |tag: Tag, kind: Kind| -> Result<Option<Span>, QueryError> {
-                let Some(key) = keys.iter().find(|key| key.path == [tag]) else {
-                    return Ok(None);
-                };
-                let text = key.value.trim();
-                if text.is_empty() || text.contains(['*', '\\', '"']) {
-                    return Ok(None);
-                }
-                let refuse = |reason: &str| QueryError::Value {
-                    keyword: attribute::keyword_of(tag),
-                    reason: reason.to_owned(),
-                };
-                kind.of_key(text).map(Some).map_err(refuse)
-            };
-            let (Some(date), Some(time)) = (of(date_tag, Kind::Date)?, of(time_tag, Kind::Time)?) else {
+            let (Some(date), Some(time)) = (
+                span_of(keys, &[date_tag], Kind::Date)?,
+                span_of(keys, &[time_tag], Kind::Time)?,
+            ) else {
                 continue;
             };
             let span = combine(date, time);

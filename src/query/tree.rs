@@ -46,26 +46,42 @@ impl Tests {
     /// # Errors
     /// [`QueryError::Value`] when the path goes through what is no sequence.
     pub(super) fn add(&mut self, path: &[Tag], test: Test) -> Result<(), QueryError> {
-        let refuse = |reason: &str| QueryError::Value {
-            keyword: attribute::path_name(path),
-            reason: reason.to_owned(),
-        };
         let Some((tag, outer)) = path.split_last() else {
-            return Err(refuse("a key needs an attribute"));
+            return Err(refused(path, "a key needs an attribute"));
         };
-        let mut tests = self;
-        for sequence in outer {
-            if !matches!(&attribute::vr_of(*sequence), b"SQ" | b"UN") {
-                return Err(refuse("the path goes through an attribute that is no sequence"));
-            }
-            tests = tests
-                .sequence(*sequence)
-                .ok_or_else(|| refuse("the path cannot be followed"))?;
-        }
-        tests.insert(Node {
+        self.within(outer, path)?.insert(Node {
             tag: *tag,
             kind: NodeKind::Value(test),
         });
+        Ok(())
+    }
+
+    /// The tests of the items of a sequence, made where there are none; `path` is what is told when it cannot be.
+    fn within(&mut self, sequences: &[Tag], path: &[Tag]) -> Result<&mut Self, QueryError> {
+        let mut tests = self;
+        for sequence in sequences {
+            if !matches!(&attribute::vr_of(*sequence), b"SQ" | b"UN") {
+                return Err(refused(path, "the path goes through an attribute that is no sequence"));
+            }
+            tests = tests
+                .sequence(*sequence)
+                .ok_or_else(|| refused(path, "the path cannot be followed"))?;
+        }
+        Ok(tests)
+    }
+
+    /// Adds a date and a time of the items of a sequence that are one range.
+    ///
+    /// # Errors
+    /// [`QueryError::Value`] when the path goes through what is no sequence.
+    pub(super) fn add_moment_within(
+        &mut self,
+        outer: &[Tag],
+        date: Tag,
+        time: Tag,
+        span: Span,
+    ) -> Result<(), QueryError> {
+        self.within(outer, outer)?.add_moment(date, time, span);
         Ok(())
     }
 
@@ -135,6 +151,13 @@ impl Tests {
             return self.accept(Elements::new(&[]));
         }
         items.any(|item| self.accept(Elements::new(item)))
+    }
+}
+
+fn refused(path: &[Tag], reason: &str) -> QueryError {
+    QueryError::Value {
+        keyword: attribute::path_name(path),
+        reason: reason.to_owned(),
     }
 }
 

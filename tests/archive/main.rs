@@ -12,6 +12,7 @@
 
 mod browser;
 mod certificates;
+mod commit;
 mod crash;
 mod dcmtk;
 mod demo;
@@ -33,3 +34,4 @@ mod serve;
 mod tls;
 mod web;
 mod web_clients;
+mod worklist;

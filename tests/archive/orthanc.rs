@@ -90,7 +90,10 @@ fn orthanc_is_a_peer_in_both_directions() {
         .start();
     let orthanc = Orthanc::start(folder.path(), archive.dicom.port());
     let peer = format!("ORTHANC={}", orthanc.dicom);
-    run(binary().args(["peer", "add", &peer, "--data"]).arg(archive.data()));
+    // What is forwarded to it, it has to answer for: it calls us with its report.
+    run(binary()
+        .args(["peer", "add", &peer, "--commit", "--data"])
+        .arg(archive.data()));
     run(binary().args(["echo", "ORTHANC", "--data"]).arg(archive.data()));
 
     let forwarded: Vec<Instance> = scale(31, 5).collect();

@@ -1,5 +1,6 @@
-//! Commands that talk to another application entity: `echo`, `find`, `move`, `get`, `send`.
+//! Commands that talk to another application entity: `echo`, `find`, `move`, `get`, `send`, `commit`.
 
+mod commit;
 mod echo;
 mod find;
 mod get;
@@ -9,9 +10,12 @@ mod send;
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use filmroom_storage::{model::Attributes, store::StateAccess};
+use filmroom_storage::{
+    model::{Attributes, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
+    store::StateAccess,
+};
 
-pub use self::{echo::Echo, find::Find, get::Get, move_to::MoveTo, send::Send};
+pub use self::{commit::Commit, echo::Echo, find::Find, get::Get, move_to::MoveTo, send::Send};
 use super::{
     failure::{Failure, Status},
     server,
@@ -20,6 +24,7 @@ use crate::config::{Config, Value};
 use filmroom_dataset::Builder;
 use filmroom_dimse::{DimseConfig, Peer, QueryModel, scu, tls::TlsClient};
 use filmroom_peers::{CertificateName, Peers, Transport};
+use filmroom_retrieve::Selection;
 
 /// (0008,0052).
 const QUERY_RETRIEVE_LEVEL: u32 = 0x0008_0052;
@@ -202,6 +207,40 @@ impl Identifier {
         }
         Ok(identifier.build())
     }
+}
+
+/// What of the data folder is meant.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["patient_id", "study"]))]
+pub struct Selected {
+    /// Patient ID; repeatable
+    #[arg(long, value_name = "ID")]
+    patient_id: Vec<String>,
+    /// Study Instance UID; repeatable
+    #[arg(long, value_name = "UID")]
+    study: Vec<StudyInstanceUid>,
+    /// Series Instance UID within the studies; repeatable
+    #[arg(long, value_name = "UID")]
+    series: Vec<SeriesInstanceUid>,
+    /// SOP Instance UID within the series; repeatable
+    #[arg(long, value_name = "UID")]
+    instance: Vec<SopInstanceUid>,
+}
+
+impl Selected {
+    fn selection(&self) -> Selection {
+        Selection {
+            patient_ids: self.patient_id.clone(),
+            studies: self.study.clone(),
+            series: self.series.clone(),
+            instances: self.instance.clone(),
+        }
+    }
+}
+
+fn nothing_named() -> Failure {
+    let sentence = "the data folder holds nothing of what was named";
+    Failure::new(Status::NoInput, sentence, "check the UIDs, and the folder (--data)")
 }
 
 /// An operation that did not come to a status.

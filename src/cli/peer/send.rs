@@ -1,43 +1,41 @@
 //! `filmroom send`.
 
 use clap::Args;
-use filmroom_storage::model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 
-use super::{PeerArgument, failed};
+use super::{
+    PeerArgument, Selected,
+    commit::{self, Waiting},
+    failed, nothing_named,
+};
 use crate::cli::{
     failure::{Failure, Status},
     logging, runtime, server,
     settings_flags::SettingsFlags,
     standard_output,
 };
+use filmroom_commitment::Reference;
 use filmroom_dimse::scu;
-use filmroom_retrieve::{Retrieve, Selection};
+use filmroom_retrieve::Retrieve;
 
 /// Refused instances are named up to so many.
 const NAMED_MAX: usize = 20;
 
 /// Arguments of `send`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["patient_id", "study"]))]
 pub struct Send {
     #[command(flatten)]
     peer: PeerArgument,
-    /// Patient ID; repeatable
-    #[arg(long, value_name = "ID")]
-    patient_id: Vec<String>,
-    /// Study Instance UID; repeatable
-    #[arg(long, value_name = "UID")]
-    study: Vec<StudyInstanceUid>,
-    /// Series Instance UID within the studies; repeatable
-    #[arg(long, value_name = "UID")]
-    series: Vec<SeriesInstanceUid>,
-    /// SOP Instance UID within the series; repeatable
-    #[arg(long, value_name = "UID")]
-    instance: Vec<SopInstanceUid>,
+    #[command(flatten)]
+    what: Selected,
+    /// Then ask the peer to commit itself to what it was sent (storage commitment)
+    #[arg(long)]
+    commit: bool,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 impl Send {
-    /// C-STORE (PS3.4 §B) of what the data folder holds.
+    /// C-STORE (PS3.4 §B) of what the data folder holds, and where asked for storage commitment (§J) of what was sent.
     ///
     /// # Errors
     /// [`Failure`] when nothing could be sent, or the data folder cannot be had.
@@ -45,30 +43,39 @@ impl Send {
         let config = settings.load(None)?.config;
         logging::start(&config.log);
         let (peer, dimse) = self.peer.resolve(&config)?;
-        let selection = Selection {
-            patient_ids: self.patient_id.clone(),
-            studies: self.study.clone(),
-            series: self.series.clone(),
-            instances: self.instance.clone(),
-        };
         let runtime = runtime::build(&config.run)?;
         let store = runtime.block_on(server::open_store(&config))?;
         let retrieve = Retrieve::new(store.clone());
-        let sent = runtime.block_on(scu::send(&peer, dimse, &retrieve, selection, |_, _| {}));
+        let mut taken = Vec::new();
+        let sent = runtime.block_on(scu::send(
+            &peer,
+            dimse.clone(),
+            &retrieve,
+            self.what.selection(),
+            |record, status| {
+                if self.commit && (status == filmroom_dimse::Status::SUCCESS || status.is_warning()) {
+                    taken.push(Reference {
+                        sop_class_uid: record.sop_class_uid.to_string(),
+                        sop_instance_uid: record.sop_instance_uid.to_string(),
+                    });
+                }
+            },
+        ));
         drop(retrieve);
         runtime.block_on(server::close_store(&store, &config.data.folder))?;
         let sent = sent.map_err(|error| failed(&peer, &error))?;
         if sent.sent == 0 && sent.failed.is_empty() {
-            let sentence = "the data folder holds nothing of what was named";
-            return Err(Failure::new(
-                Status::NoInput,
-                sentence,
-                "check the UIDs, and the folder (--data)",
-            ));
+            return Err(nothing_named());
         }
         standard_output(&format!("{} sent, {} failed\n", sent.sent, sent.failed.len()));
         for (uid, why) in sent.failed.iter().take(NAMED_MAX) {
             eprintln!("  {uid}: {why}");
+        }
+        if !taken.is_empty() {
+            let committed = runtime.block_on(commit::ask(&peer, dimse, &config, &taken, &self.waiting))?;
+            if committed != Status::Done {
+                return Ok(committed);
+            }
         }
         Ok(if sent.failed.is_empty() {
             Status::Done

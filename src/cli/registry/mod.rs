@@ -53,7 +53,7 @@ struct Add {
     /// What its certificate has to say: cn:NAME, dns:NAME, ip:ADDRESS, uri:URI or sha256:SUM; then it may only call by TLS
     #[arg(long, value_name = "NAME")]
     certificate: Option<String>,
-    /// What it may ask for: store, find, move, get, commit, or nothing (then it is rejected) [everything]
+    /// What it may ask for: store, find, move, get, commit, worklist, or nothing (then it is rejected) [everything]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     may: Option<Vec<String>>,
     /// A transfer syntax that it takes; repeatable [it is asked]
@@ -65,6 +65,9 @@ struct Add {
     /// one-context-per-class or report-on-same-association; repeatable
     #[arg(long = "quirk", value_name = "QUIRK")]
     quirks: Vec<String>,
+    /// It is asked for storage commitment of what is forwarded to it
+    #[arg(long)]
+    commit: bool,
 }
 
 impl PeerCommand {
@@ -117,6 +120,7 @@ impl Add {
         }
         fields.insert("transfer_syntaxes".into(), self.transfer_syntaxes.clone().into());
         fields.insert("quirks".into(), self.quirks.clone().into());
+        fields.insert("commit".into(), self.commit.into());
         if let Some(terms) = &self.character_set {
             fields.insert("character_set".into(), terms.as_str().into());
         }

@@ -31,7 +31,7 @@ pub use pdu::AbortReason;
 pub use request::{Proposal, ProposedContext};
 pub(crate) use uid::{
     EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, INSTANCE_AVAILABILITY_NOTIFICATION,
-    STORAGE_COMMITMENT, VERIFICATION,
+    PROCEDURE_STEP, STORAGE_COMMITMENT, VERIFICATION,
 };
 pub use uid::{QueryModel, Service, is_known_transfer_syntax, service_of};
 

@@ -30,6 +30,12 @@ pub enum Service {
     Get(QueryModel),
     /// Storage Commitment Push Model (PS3.4 §J).
     StorageCommitment,
+    /// Modality Worklist Information Model (PS3.4 §K).
+    Worklist,
+    /// Modality Performed Procedure Step (PS3.4 §F.7).
+    ProcedureStep,
+    /// Modality Performed Procedure Step Retrieve (PS3.4 §F.8).
+    ProcedureStepRetrieve,
     /// Instance Availability Notification (PS3.4 §R): told to others, not taken.
     InstanceAvailability,
 }
@@ -40,6 +46,12 @@ pub(crate) const VERIFICATION: &str = "1.2.840.10008.1.1";
 pub(crate) const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
 /// Instance Availability Notification SOP Class.
 pub(crate) const INSTANCE_AVAILABILITY_NOTIFICATION: &str = "1.2.840.10008.5.1.4.33";
+/// Modality Worklist Information Model – FIND.
+const MODALITY_WORKLIST: &str = "1.2.840.10008.5.1.4.31";
+/// Modality Performed Procedure Step SOP Class.
+pub(crate) const PROCEDURE_STEP: &str = "1.2.840.10008.3.1.2.3.3";
+/// Modality Performed Procedure Step Retrieve SOP Class.
+const PROCEDURE_STEP_RETRIEVE: &str = "1.2.840.10008.3.1.2.3.4";
 /// Implicit VR Little Endian.
 pub(crate) const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 /// Explicit VR Little Endian.
@@ -92,6 +104,9 @@ pub fn service_of(sop_class_uid: &str, other: &OtherSopClasses) -> Option<Servic
     match sop_class_uid {
         VERIFICATION => Some(Service::Verification),
         STORAGE_COMMITMENT => Some(Service::StorageCommitment),
+        MODALITY_WORKLIST => Some(Service::Worklist),
+        PROCEDURE_STEP => Some(Service::ProcedureStep),
+        PROCEDURE_STEP_RETRIEVE => Some(Service::ProcedureStepRetrieve),
         INSTANCE_AVAILABILITY_NOTIFICATION => Some(Service::InstanceAvailability),
         _ => is_storage(sop_class_uid, other).then_some(Service::Storage),
     }

@@ -43,10 +43,14 @@ pub struct CommandSet {
     pub status: Option<u16>,
     /// (0000,0902), cut to 64 ASCII characters when written.
     pub error_comment: String,
+    /// (0000,0903).
+    pub error_id: Option<u16>,
     /// (0000,1000), or (0000,1001) Requested SOP Instance UID where [`CommandSet::is_requested`].
     pub sop_instance_uid: String,
     /// (0000,1002).
     pub event_type_id: Option<u16>,
+    /// (0000,1005): attributes that are asked for, or that are told of.
+    pub attribute_identifiers: Vec<u32>,
     /// (0000,1008).
     pub action_type_id: Option<u16>,
     /// (0000,1020) to (0000,1023).
@@ -105,8 +109,10 @@ impl CommandSet {
                 0x0800 => command.has_data_set = number(value) != Some(NO_DATA_SET),
                 0x0900 => command.status = number(value),
                 0x0902 => command.error_comment = text(value),
+                0x0903 => command.error_id = number(value),
                 0x1000 | 0x1001 => command.sop_instance_uid = text(value),
                 0x1002 => command.event_type_id = number(value),
+                0x1005 => command.attribute_identifiers = tags(value),
                 0x1008 => command.action_type_id = number(value),
                 0x1020 => (counts.remaining, counted) = (number(value), true),
                 0x1021 => (counts.completed, counted) = (number(value).unwrap_or_default(), true),
@@ -140,8 +146,10 @@ impl CommandSet {
         );
         put_number(out, 0x0900, self.status);
         put_text(out, 0x0902, &comment(&self.error_comment), b' ');
+        put_number(out, 0x0903, self.error_id);
         put_text(out, 0x1000 + requested, &self.sop_instance_uid, 0);
         put_number(out, 0x1002, self.event_type_id);
+        put_tags(out, 0x1005, &self.attribute_identifiers);
         put_number(out, 0x1008, self.action_type_id);
         if let Some(counts) = self.counts {
             put_number(out, 0x1020, counts.remaining);
@@ -181,6 +189,14 @@ fn number(value: &[u8]) -> Option<u16> {
     value.first_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
+fn tags(value: &[u8]) -> Vec<u32> {
+    let (tags, _) = value.as_chunks::<4>();
+    let tag = |[g0, g1, e0, e1]: &[u8; 4]| {
+        u32::from(u16::from_le_bytes([*g0, *g1])) << 16 | u32::from(u16::from_le_bytes([*e0, *e1]))
+    };
+    tags.iter().map(tag).collect()
+}
+
 fn comment(text: &str) -> String {
     let mut out = String::with_capacity(ERROR_COMMENT_LENGTH_MAX);
     for character in text.chars().take(ERROR_COMMENT_LENGTH_MAX) {
@@ -206,6 +222,17 @@ fn put_number(out: &mut Vec<u8>, element: u16, value: Option<u16>) {
     if let Some(value) = value {
         put_head(out, element, 2);
         out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_tags(out: &mut Vec<u8>, element: u16, tags: &[u32]) {
+    if tags.is_empty() {
+        return;
+    }
+    put_head(out, element, tags.len() * 4);
+    for tag in tags {
+        let [g1, g0, e1, e0] = tag.to_be_bytes();
+        out.extend_from_slice(&[g0, g1, e0, e1]);
     }
 }
 
@@ -267,6 +294,19 @@ mod tests {
         assert_eq!(CommandSet::decode(&bytes).unwrap(), action);
         let response = encoded(&CommandSet::response_to(&action, 0));
         assert_eq!(response[12..16], [0, 0, 2, 0]);
+    }
+
+    #[test]
+    fn attributes_and_error_ids_are_told() {
+        let answer = CommandSet {
+            command_field: 0x8120,
+            status: Some(0x0110),
+            error_comment: "no longer".into(),
+            error_id: Some(0xA710),
+            attribute_identifiers: vec![0x0040_0252, 0x0010_0020],
+            ..CommandSet::default()
+        };
+        assert_eq!(CommandSet::decode(&encoded(&answer)).unwrap(), answer);
     }
 
     #[test]

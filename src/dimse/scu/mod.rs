@@ -1,5 +1,6 @@
 //! This node as SCU: echo, find, move, get and send, for the command line and for forwarding.
 
+mod commit;
 mod echo;
 mod find;
 mod get;
@@ -19,6 +20,8 @@ use filmroom_dataset::{CharacterSet, DataSetError};
 use filmroom_retrieve::RetrieveError;
 use filmroom_storage::model::Attributes;
 
+pub(crate) use commit::take;
+pub use commit::{AwaitedReports, CommitError, CommitReport, commit, take_calls};
 pub use echo::echo;
 pub use find::find;
 pub use get::get;

@@ -224,3 +224,58 @@ async fn a_report_waits_until_the_peer_can_be_told() {
     assert_eq!(called.next(Wait::Idle).await.unwrap(), Event::ReleaseRequest);
     called.release_response().await;
 }
+
+/// As SCP of reports (role selection) this node takes only what it waits for.
+#[tokio::test]
+async fn reports_that_nobody_waits_for_are_refused() {
+    let node = Node::start("ROOM", quick()).await;
+    let proposal = Proposal {
+        contexts: vec![ProposedContext {
+            abstract_syntax: CLASS.to_owned(),
+            transfer_syntaxes: vec![EXPLICIT.to_owned()],
+        }],
+        scp_of: vec![CLASS.to_owned()],
+        operations_invoked: 0,
+    };
+    let mut association = connect(&node.peer(), &proposal, client()).await.unwrap();
+    let report = CommandSet {
+        has_data_set: true,
+        sop_instance_uid: INSTANCE.into(),
+        event_type_id: Some(1),
+        ..request(Operation::EventReport, 5, CLASS)
+    };
+    let (_, information) = action(&[(MR, "1.2.3")]);
+    assert_eq!(
+        ask(&mut association, 1, &report, Some(information.as_bytes())).await,
+        Status::PROCESSING_FAILURE
+    );
+    assert_eq!(
+        ask(&mut association, 1, &report, Some(&[0xff; 32])).await,
+        Status::INVALID_ARGUMENT
+    );
+    association.release().await.unwrap();
+}
+
+/// Over the association that asks, where the peer cannot call back.
+#[tokio::test]
+async fn a_report_is_taken_over_the_association_that_asked() {
+    let node = Node::start("ROOM", quick()).await;
+    let instances = slices(2);
+    node.take_in(&instances).await;
+    let mut references: Vec<filmroom_commitment::Reference> = instances
+        .iter()
+        .map(|instance| filmroom_commitment::Reference {
+            sop_class_uid: instance.sop_class_uid.clone(),
+            sop_instance_uid: instance.sop_instance_uid.clone(),
+        })
+        .collect();
+    references.push(filmroom_commitment::Reference {
+        sop_class_uid: MR.into(),
+        sop_instance_uid: "1.2.3".into(),
+    });
+    let reports = scu::AwaitedReports::default();
+    let report = scu::commit(&node.peer(), client(), &references, &reports, Duration::from_secs(20)).await;
+    let report = report.unwrap();
+    assert_eq!(report.safe.len(), 2);
+    assert_eq!(report.not_safe, [("1.2.3".to_owned(), Status::NO_SUCH_SOP_INSTANCE)]);
+}

@@ -29,8 +29,10 @@ mod find;
 mod hostile;
 mod identity;
 mod limits;
+mod procedure_step;
 mod retrieval;
 mod store;
+mod worklist;
 
 const VERIFICATION: &str = "1.2.840.10008.1.1";
 const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
@@ -75,26 +77,27 @@ fn quick() -> DimseConfig {
     }
 }
 
+/// Rooms over a store whose data folder this is.
+pub(crate) fn rooms(store: &Store, data: &std::path::Path) -> Rooms {
+    let retrieve = Retrieve::new(store.clone());
+    let limits = filmroom_forwarding::Limits::default();
+    Rooms {
+        ingest: Ingest::new(store.clone()),
+        query: QueryRoom::new(store.clone()),
+        forwarding: Forwarding::open(Vec::new(), retrieve.clone(), data, limits).unwrap(),
+        commitment: Commitments::open(store.clone(), retrieve.clone(), data, Limits::default()).unwrap(),
+        worklist: Worklist::open(filmroom_worklist::Options::default(), retrieve.clone(), data).unwrap(),
+        retrieve,
+    }
+}
+
 impl Node {
     async fn start(name: &str, config: DimseConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = StoreOptions::new(folder.path());
         options.free_space_min_bytes = 0;
         let store = Store::open(options, Arc::new(DataSetDescriber)).await.unwrap();
-        let rooms = Rooms {
-            ingest: Ingest::new(store.clone()),
-            query: QueryRoom::new(store.clone()),
-            retrieve: Retrieve::new(store.clone()),
-            forwarding: Forwarding::open(
-                Vec::new(),
-                Retrieve::new(store.clone()),
-                folder.path(),
-                filmroom_forwarding::Limits::default(),
-            )
-            .unwrap(),
-            commitment: Commitments::open(store.clone(), Retrieve::new(store), folder.path(), Limits::default())
-                .unwrap(),
-        };
+        let rooms = rooms(&store, folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
         let config = DimseConfig {

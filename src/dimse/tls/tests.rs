@@ -7,12 +7,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    AeTitle, AssociationError, DimseConfig, Listener, Peer, Rooms, Status,
+    AeTitle, AssociationError, DimseConfig, Listener, Peer, Status,
     scu::{self, ScuError},
     serve,
 };
-use filmroom_commitment::{Commitments, Limits};
-use filmroom_forwarding::Forwarding;
 use filmroom_peers::{Peers, Transport};
 
 /// An authority of its own.
@@ -90,25 +88,7 @@ impl Node {
         let store = filmroom_storage::store::Store::open(options, Arc::new(filmroom_dataset::DataSetDescriber))
             .await
             .unwrap();
-        let rooms = Rooms {
-            ingest: filmroom_ingest::Ingest::new(store.clone()),
-            query: filmroom_query::QueryRoom::new(store.clone()),
-            retrieve: filmroom_retrieve::Retrieve::new(store.clone()),
-            forwarding: Forwarding::open(
-                Vec::new(),
-                filmroom_retrieve::Retrieve::new(store.clone()),
-                &folder.path().join("data"),
-                filmroom_forwarding::Limits::default(),
-            )
-            .unwrap(),
-            commitment: Commitments::open(
-                store.clone(),
-                filmroom_retrieve::Retrieve::new(store),
-                &folder.path().join("data"),
-                Limits::default(),
-            )
-            .unwrap(),
-        };
+        let rooms = crate::tests::rooms(&store, &folder.path().join("data"));
         let config = DimseConfig {
             peers: Arc::new(Peers::of_settings(peers)),
             ..DimseConfig::default()

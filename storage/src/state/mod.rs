@@ -184,6 +184,23 @@ impl StateFolder {
         })
     }
 
+    /// Reads the value of a key again; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], also when the record is damaged.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StateError> {
+        let path = self.path(key)?;
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io_error(&path, source)),
+            Ok(_) => {}
+        }
+        let damaged = |why: String| io_error(&path, io::Error::new(io::ErrorKind::InvalidData, why));
+        read::<T>(&path, &self.place, &self.kind)?
+            .map(|record| Some(record.value))
+            .map_err(damaged)
+    }
+
     /// Forgets a key. Durable when this returns. False when there was none.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ impl<'a> Deciding<'a> {
             Service::Move(_) => Permission::Move,
             Service::Get(_) => Permission::Get,
             Service::StorageCommitment => Permission::Commit,
+            Service::Worklist | Service::ProcedureStep | Service::ProcedureStepRetrieve => Permission::Worklist,
         };
         peer.may.contains(&needed)
     }

@@ -168,7 +168,13 @@ fn extended(service: Service, proposed: &[u8]) -> Option<Vec<u8>> {
         // PS3.4 §B.3.1: all attributes are kept (level 2), signatures too as bytes are kept as they came (level 3), nothing is
         // coerced. Not an echo: it says what this node does, whatever the requestor does.
         Service::Storage => return Some([2, 0, 3, 0, 0, 0].into_iter().take(proposed.len()).collect()),
-        Service::Verification | Service::StorageCommitment | Service::InstanceAvailability => return None,
+        // PS3.4 §K.5.1: the first two are reserved; fuzzy names, no time zone adjustment.
+        Service::Worklist => &[1, 1, 1, 0],
+        Service::Verification
+        | Service::StorageCommitment
+        | Service::InstanceAvailability
+        | Service::ProcedureStep
+        | Service::ProcedureStepRetrieve => return None,
     };
     let supported = supported.iter().copied().chain(std::iter::repeat(0));
     Some(
