@@ -17,6 +17,7 @@ mod columns;
 mod levels;
 mod likeness;
 mod matching;
+mod names;
 mod order;
 mod pages;
 mod person_name;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Raised when rows change their form; an index of another form is rebuilt.
-pub(crate) const SCHEMA: u64 = 2;
+pub(crate) const SCHEMA: u64 = 3;
 
 /// A place in the intake log: everything before it has been applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
