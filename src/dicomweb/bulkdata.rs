@@ -206,7 +206,7 @@ where
 {
     let mut selected = state.retrieve.select(resource.selection());
     let Some(first) = selected.try_next().await? else {
-        return Err(resource.not_found());
+        return Err(resource.missing(&state.retrieve));
     };
     let boundary = Boundary::random();
     let close = boundary.close();

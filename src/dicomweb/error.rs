@@ -201,6 +201,7 @@ impl From<RetrieveError> for Problem {
     fn from(error: RetrieveError) -> Self {
         match error {
             RetrieveError::NotFound(_) => Self::not_found(error.to_string()),
+            RetrieveError::Gone(_) => Self::gone(error.to_string()),
             RetrieveError::TransferSyntax(_) => Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string()),
             RetrieveError::Decode(_) => Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string()),
             RetrieveError::Store(error) => Self::internal(error),
@@ -216,6 +217,7 @@ impl From<&RenderError> for Problem {
                 Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
             }
             RenderError::Retrieve(RetrieveError::NotFound(_)) => Self::not_found(error.to_string()),
+            RenderError::Retrieve(RetrieveError::Gone(_)) => Self::gone(error.to_string()),
             RenderError::Retrieve(RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_)) => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, error.to_string())
             }

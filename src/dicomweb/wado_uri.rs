@@ -75,8 +75,9 @@ async fn record(state: &DicomwebState, query: &QueryString) -> Result<InstanceRe
     let instance = query
         .get("objectUID")
         .ok_or_else(|| Problem::bad_request("objectUID names the instance and is missing"))?;
+    let instance = SopInstanceUid::new(instance).map_err(|error| malformed("objectUID", error))?;
     let mut selection = Selection {
-        instances: vec![SopInstanceUid::new(instance).map_err(|error| malformed("objectUID", error))?],
+        instances: vec![instance.clone()],
         ..Selection::default()
     };
     if let Some(study) = query.get("studyUID") {
@@ -86,7 +87,7 @@ async fn record(state: &DicomwebState, query: &QueryString) -> Result<InstanceRe
         selection.series = vec![SeriesInstanceUid::new(series).map_err(|error| malformed("seriesUID", error))?];
     }
     let found = state.retrieve.select(selection).try_next().await?;
-    found.ok_or_else(|| Problem::not_found(format!("instance {instance} is not in the archive")))
+    found.ok_or_else(|| state.retrieve.missing(&instance, format!("instance {instance}")).into())
 }
 
 /// Hands the request to the rendered resource of the instance or frame.

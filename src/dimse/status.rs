@@ -140,7 +140,7 @@ impl From<&QueryError> for Status {
 impl From<&RetrieveError> for Status {
     fn from(error: &RetrieveError) -> Self {
         match error {
-            RetrieveError::NotFound(_) => Self::NO_SUCH_SOP_INSTANCE,
+            RetrieveError::NotFound(_) | RetrieveError::Gone(_) => Self::NO_SUCH_SOP_INSTANCE,
             RetrieveError::TransferSyntax(_) | RetrieveError::Decode(_) => Self::UNABLE_TO_SEND,
             RetrieveError::Store(_) => Self::CANNOT_UNDERSTAND,
         }

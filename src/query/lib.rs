@@ -18,6 +18,7 @@ mod filter;
 mod levels;
 mod likeness;
 mod matching;
+mod names;
 mod order;
 mod pages;
 mod person_name;

@@ -1,4 +1,4 @@
-//! Answers in an order of the asker's choice: all matches are gathered, sorted, and cut to the page.
+//! Answers in an order of the asker's choice: all matches are read, and those that may be on the page are kept.
 
 use std::cmp::Ordering;
 
@@ -8,8 +8,10 @@ use filmroom_dataset::fold;
 
 use super::{Answer, Answers, Direction, Include, Level, OrderBy, Query, QueryError, QueryRoom};
 
-/// More matches are not sorted: each costs about a kilobyte while they are.
-const SORTED_MAX: usize = 20_000;
+/// A page that ends further back is not sorted: each answer up to there costs about a kilobyte meanwhile.
+const KEPT_MAX: usize = 20_000;
+/// More matches are not read to be sorted: some 10 us each.
+const READ_MAX: u64 = 250_000;
 const STUDY_DATE: Tag = 0x0008_0020;
 const GATHERED_AT_A_TIME: usize = 1_000;
 
@@ -37,28 +39,38 @@ pub(super) fn find_sorted(room: &QueryRoom, query: &Query) -> Result<Answers, Qu
         tags.extend(query.order.iter().map(|order| order.tag));
     }
     let mut search = room.search(&asked)?;
+    let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let kept = offset.saturating_add(limit).min(KEPT_MAX);
     let mut found: Vec<(Vec<SortValue>, Answer)> = Vec::new();
+    let mut total: u64 = 0;
     loop {
         let page = search.page(GATHERED_AT_A_TIME)?;
         let ended = page.len() < GATHERED_AT_A_TIME;
+        total += page.len() as u64;
         found.extend(
             page.into_iter()
                 .map(|answer| (sort_values(&answer.attributes, &query.order), answer)),
         );
-        if found.len() > SORTED_MAX {
-            return Err(QueryError::TooBroad(format!(
-                "more than {SORTED_MAX} answers would have to be sorted: ask for fewer, or leave the order to the archive"
-            )));
+        if ended || found.len() >= 2 * kept.max(GATHERED_AT_A_TIME / 2) {
+            // Stable: equals stay in the order of the index, and those that come later stand behind.
+            found.sort_by(|(one, _), (two, _)| compare(one, two, &query.order));
+            found.truncate(kept);
         }
         if ended {
             break;
         }
+        if total >= READ_MAX {
+            return Err(QueryError::TooBroad(format!(
+                "more than {READ_MAX} matches would have to be sorted: ask for fewer, or leave the order to the archive"
+            )));
+        }
     }
-    // Stable: equals stay in the order of the index.
-    found.sort_by(|(one, _), (two, _)| compare(one, two, &query.order));
-    let total = found.len() as u64;
-    let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    if offset.saturating_add(limit) > KEPT_MAX && total > KEPT_MAX as u64 {
+        return Err(QueryError::TooBroad(format!(
+            "only the first {KEPT_MAX} of {total} answers can be sorted: ask for fewer, or leave the order to the archive"
+        )));
+    }
     let answers: Vec<Answer> = found
         .into_iter()
         .skip(offset)

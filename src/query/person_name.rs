@@ -1,8 +1,12 @@
 //! Person names (PS3.5 §6.2.1): component groups, trailing `^`, letter case and diacritics do not matter.
 
 use filmroom_dataset::fold;
+use filmroom_storage::model::{NameWord, is_word_break, word_letters};
 
-use super::wildcard::{Pattern, has_wildcard};
+use super::{
+    names::{Part, Wanted},
+    wildcard::{Pattern, has_wildcard},
+};
 
 /// A key for a PN attribute: every group that it names must match some group of the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +38,22 @@ impl NameTest {
         (!groups.is_empty()).then_some(Self { groups })
     }
 
-    /// What a group of every matching name begins with; empty when nothing can be said.
-    pub(super) fn prefix(&self) -> String {
+    /// What every name that matches has words of: each of these.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
         self.groups
             .iter()
-            .map(|group| match group {
-                GroupTest::Exact(text) => text.clone(),
-                // A `^` at the end may stand for nothing: `doe^*` finds `doe`.
-                GroupTest::Pattern(pattern) => pattern.literal_prefix().trim_end_matches(['^', ' ']).to_owned(),
+            .flat_map(|group| match group {
+                GroupTest::Exact(text) => {
+                    let whole: String = word_letters(text).collect();
+                    let is_known = !whole.is_empty();
+                    is_known
+                        .then(|| Wanted::Exactly(NameWord::Whole(whole)))
+                        .into_iter()
+                        .collect()
+                }
+                GroupTest::Pattern(pattern) => wanted_by(pattern),
             })
-            .max_by_key(String::len)
-            .unwrap_or_default()
+            .collect()
     }
 
     /// Matches a value by its folded groups.
@@ -81,6 +90,36 @@ impl GroupTest {
             _ => false,
         }
     }
+}
+
+/// The words that stand in a pattern between its wild cards.
+fn wanted_by(pattern: &Pattern) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    let runs: Vec<&[char]> = pattern.runs().collect();
+    for (place, run) in runs.iter().enumerate() {
+        let text: String = run.iter().collect();
+        let pieces: Vec<&str> = text.split(is_word_break).collect();
+        for (at, piece) in pieces.iter().enumerate() {
+            let letters: String = word_letters(piece).collect();
+            if letters.is_empty() {
+                continue;
+            }
+            // A word begins behind a break, and where the pattern begins.
+            let begins = at > 0 || place == 0;
+            let ends = at + 1 < pieces.len() || place + 1 == runs.len();
+            wanted.push(match (begins, ends) {
+                (true, true) => Wanted::Exactly(NameWord::Word(letters)),
+                (true, false) => Wanted::Part(Part::Beginning(letters)),
+                (false, true) => Wanted::Part(Part::End(letters)),
+                (false, false) => Wanted::Part(Part::Inside(letters)),
+            });
+        }
+        let words = pieces.iter().filter(|piece| !piece.is_empty()).count();
+        if place == 0 && words > 1 {
+            wanted.push(Wanted::Part(Part::WholeBeginning(word_letters(&text).collect())));
+        }
+    }
+    wanted
 }
 
 /// The groups of a name that are not empty, folded, without trailing `^`.
@@ -136,11 +175,33 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_prefix_for_the_index() {
-        let prefix = |key: &str| NameTest::new(key).unwrap().prefix();
-        assert_eq!(prefix("Doe^J*"), "doe^j");
-        assert_eq!(prefix("Doe^*"), "doe");
-        assert_eq!(prefix("Doe^Jane^^"), "doe^jane");
-        assert_eq!(prefix("*oe"), "");
+    fn tells_words_for_the_index() {
+        let wanted = |key: &str| NameTest::new(key).unwrap().wanted();
+        let exactly = |word: &str| Wanted::Exactly(NameWord::Word(word.to_owned()));
+        let part = |part: fn(String) -> Part, text: &str| Wanted::Part(part(text.to_owned()));
+        let whole = |text: &str| Wanted::Exactly(NameWord::Whole(text.to_owned()));
+        assert_eq!(wanted("Doe^Jane^^"), [whole("doejane")]);
+        assert_eq!(wanted("Doe^*"), [exactly("doe")]);
+        assert_eq!(
+            wanted("Doe^J*"),
+            [
+                exactly("doe"),
+                part(Part::Beginning, "j"),
+                part(Part::WholeBeginning, "doej")
+            ]
+        );
+        assert_eq!(wanted("*oe"), [part(Part::End, "oe")]);
+        assert_eq!(wanted("*o-e*"), [part(Part::Inside, "oe")]);
+        assert_eq!(wanted("*^jane^*"), [exactly("jane")]);
+        assert_eq!(
+            wanted("d?e^x"),
+            [part(Part::Beginning, "d"), part(Part::End, "e"), exactly("x")]
+        );
+        assert_eq!(
+            wanted("ya*=*山*"),
+            [part(Part::Beginning, "ya"), part(Part::Inside, "山")]
+        );
+        assert_eq!(wanted("*^*"), []);
+        assert_eq!(wanted("-"), []);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     filter::{KEYS_MAX, span_of},
     levels,
     matching::{EmptyValues, Names, Reading, Test},
+    names::Wanted,
     temporal::{Kind, Span, combine},
     tree::{DEPTH_MAX, Tests},
 };
@@ -90,8 +91,11 @@ impl StudyFacts {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) level: Level,
-    /// The way in.
+    /// The way in, and whether none by words of names can be much narrower.
     pub(super) selector: StudySelector,
+    pub(super) is_narrow: bool,
+    /// Words that the patient's name must have.
+    pub(super) wanted: Vec<Wanted>,
     pub(super) study_uids: Option<Vec<StudyInstanceUid>>,
     pub(super) series_uids: Option<Vec<SeriesInstanceUid>>,
     pub(super) sop_uids: Option<Vec<SopInstanceUid>>,
@@ -131,6 +135,8 @@ impl Plan {
         let mut plan = Self {
             level: query.level,
             selector: StudySelector::All,
+            is_narrow: false,
+            wanted: Vec::new(),
             study_uids: None,
             series_uids: None,
             sop_uids: None,
@@ -166,7 +172,8 @@ impl Plan {
                 plan.add(&key.path, test)?;
             }
         }
-        plan.selector = ways.narrowest(plan.study_uids.as_deref());
+        plan.wanted = std::mem::take(&mut ways.wanted);
+        (plan.selector, plan.is_narrow) = ways.narrowest(plan.study_uids.as_deref());
         Ok(plan)
     }
 
@@ -303,7 +310,7 @@ fn uids<T>(test: Test, new: impl Fn(&str) -> Result<T, filmroom_storage::model::
 struct Ways {
     accession_number: Option<String>,
     patient_id: Option<String>,
-    name_prefix: Option<String>,
+    wanted: Vec<Wanted>,
     study_date: Option<Span>,
     study_date_texts: Option<(Option<String>, Option<String>)>,
     modality: Option<String>,
@@ -317,7 +324,12 @@ impl Ways {
             ([MODALITIES_IN_STUDY | MODALITY], Test::Text(tests)) => self.modality = only_exact(tests),
             ([PATIENT_NAME], Test::Name(tests)) => {
                 if let [test] = tests.as_slice() {
-                    self.name_prefix = Some(test.prefix()).filter(|prefix| !prefix.is_empty());
+                    self.wanted.extend(test.wanted());
+                }
+            }
+            ([PATIENT_NAME], Test::Like(tests)) => {
+                if let [test] = tests.as_slice() {
+                    self.wanted.extend(test.wanted());
                 }
             }
             ([STUDY_DATE], Test::Temporal(Kind::Date, spans)) => {
@@ -330,33 +342,26 @@ impl Ways {
         }
     }
 
-    fn narrowest(self, study_uids: Option<&[StudyInstanceUid]>) -> StudySelector {
-        let one_day = self
-            .study_date
-            .is_some_and(|span| span.from.is_some() && span.from == span.to);
-        let dates = |texts: Option<(Option<String>, Option<String>)>| {
-            let (from, to) = texts?;
-            Some(StudySelector::StudyDate { from, to })
-        };
+    /// The narrowest way, and whether it leads to few studies.
+    fn narrowest(self, study_uids: Option<&[StudyInstanceUid]>) -> (StudySelector, bool) {
         if let Some(uids) = study_uids {
-            return StudySelector::Uids(uids.to_vec());
+            return (StudySelector::Uids(uids.to_vec()), true);
         }
         let by_id = self
             .accession_number
             .map(StudySelector::AccessionNumber)
             .or(self.patient_id.map(StudySelector::PatientId));
         if let Some(selector) = by_id {
-            return selector;
+            return (selector, true);
         }
-        let by_date = dates(self.study_date_texts);
-        let by_name = self.name_prefix.map(StudySelector::NamePrefix);
+        let one_day = self
+            .study_date
+            .is_some_and(|span| span.from.is_some() && span.from == span.to);
+        if let Some((from, to)) = self.study_date_texts {
+            return (StudySelector::StudyDate { from, to }, one_day);
+        }
         let by_modality = self.modality.map(StudySelector::Modality);
-        let choice = if one_day {
-            by_date.or(by_name)
-        } else {
-            by_name.or(by_date)
-        };
-        choice.or(by_modality).unwrap_or(StudySelector::All)
+        (by_modality.unwrap_or(StudySelector::All), false)
     }
 }
 

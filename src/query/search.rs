@@ -17,6 +17,7 @@ use filmroom_storage::{
 use super::{
     Answer, Headers, Level, QueryError,
     columns::{PatientTotals, Sources},
+    names,
     plan::Plan,
 };
 
@@ -79,8 +80,9 @@ enum Studies {
         buffer: VecDeque<(StudyCursor, StudyRecord)>,
         ended: bool,
     },
-    /// All of them, decided by their keys before a record is read.
+    /// Decided by their keys before a record is read.
     Keys {
+        selector: StudySelector,
         after: Option<StudyCursor>,
         buffer: VecDeque<(StudyCursor, StudyInstanceUid, StudyKeys)>,
         ended: bool,
@@ -204,7 +206,7 @@ impl Search {
                 return Ok(());
             }
             if self.plan.level == Level::Study {
-                left = self.skip_studies_by_keys(left)?;
+                left = self.skip_studies(left)?;
             }
         }
         while left > 0 && self.advance()? {

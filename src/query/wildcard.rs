@@ -19,12 +19,9 @@ impl Pattern {
         self.letters == ['*']
     }
 
-    /// What every matching text begins with.
-    pub(super) fn literal_prefix(&self) -> String {
-        self.letters
-            .iter()
-            .take_while(|letter| !matches!(letter, '*' | '?'))
-            .collect()
+    /// What stands before, between and behind the wild cards, empty where nothing does.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &[char]> {
+        self.letters.split(|letter| matches!(letter, '*' | '?'))
     }
 
     /// True when `letter` stands in the pattern.
@@ -109,9 +106,10 @@ mod tests {
     }
 
     #[test]
-    fn tells_its_literal_prefix() {
-        assert_eq!(Pattern::new("doe^j*x").literal_prefix(), "doe^j");
-        assert_eq!(Pattern::new("?oe").literal_prefix(), "");
+    fn tells_what_stands_between_its_wild_cards() {
+        let runs = |pattern: &str| Pattern::new(pattern).runs().map(String::from_iter).collect::<Vec<_>>();
+        assert_eq!(runs("doe^j*x"), ["doe^j", "x"]);
+        assert_eq!(runs("?oe*"), ["", "oe", ""]);
         assert!(Pattern::new("***").is_universal());
     }
 

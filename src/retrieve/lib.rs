@@ -42,6 +42,9 @@ pub enum RetrieveError {
     /// No such study, series, instance, frame or bulk value.
     #[error("{0} is not in the archive")]
     NotFound(String),
+    /// An instance that was here and was destroyed by a decision.
+    #[error("{0} was destroyed")]
+    Gone(String),
     /// The instance cannot be given in any of the transfer syntaxes asked for.
     #[error("not available in the transfer syntax asked for: {0}")]
     TransferSyntax(String),
@@ -137,7 +140,7 @@ impl Retrieve {
     /// One instance of a study and series.
     ///
     /// # Errors
-    /// [`RetrieveError::NotFound`] also when the instance belongs to another series or study.
+    /// [`RetrieveError::NotFound`] also when the instance belongs to another series or study; [`RetrieveError::Gone`].
     pub async fn instance(
         &self,
         study: &StudyInstanceUid,
@@ -147,7 +150,22 @@ impl Retrieve {
         let record = self.store.index().instance(instance).map_err(StoreError::from)?;
         record
             .filter(|record| record.study_instance_uid == *study && record.series_instance_uid == *series)
-            .ok_or_else(|| RetrieveError::NotFound(format!("instance {instance} of series {series} of study {study}")))
+            .ok_or_else(|| {
+                self.missing(
+                    instance,
+                    format!("instance {instance} of series {series} of study {study}"),
+                )
+            })
+    }
+
+    /// Why an instance is not there: it never was, or it was destroyed. A tombstone does not tell of which series it was.
+    #[must_use]
+    pub fn missing(&self, instance: &SopInstanceUid, name: String) -> RetrieveError {
+        match self.store.destroyed_by(instance) {
+            Ok(Some(_)) => RetrieveError::Gone(name),
+            Ok(None) => RetrieveError::NotFound(name),
+            Err(error) => error.into(),
+        }
     }
 
     /// The series of a study, by series number; empty when the study is unknown.

@@ -86,6 +86,7 @@ pub(super) async fn compressed_frame(
     let made = room.compressed.0.try_get_with(key, make).await;
     made.map_err(|error: Arc<RetrieveError>| match &*error {
         RetrieveError::NotFound(what) => RetrieveError::NotFound(what.clone()),
+        RetrieveError::Gone(what) => RetrieveError::Gone(what.clone()),
         RetrieveError::TransferSyntax(why) => RetrieveError::TransferSyntax(why.clone()),
         RetrieveError::Decode(why) => RetrieveError::Decode(why.clone()),
         RetrieveError::Store(error) => RetrieveError::Store(StoreError::Unavailable(error.to_string())),

@@ -406,6 +406,8 @@ impl Writer {
         if self.beyond_ascii {
             out = with_character_set(out, self.has_character_set);
         }
+        // It is kept for a while, many at a time: most headers are far smaller than the room they were written in.
+        out.shrink_to_fit();
         out.into()
     }
 }

@@ -7,6 +7,8 @@ use super::{
     services::{Kind, SERVICES, Service},
 };
 
+const GONE: (&str, &str) = ("410", "The instance was destroyed by a decision.");
+
 pub(super) fn write(base: &BaseUrl, config: &DicomwebConfig) -> String {
     let mut paths: Map<String, Value> = Map::new();
     for service in SERVICES {
@@ -134,13 +136,18 @@ fn responses(kind: Kind) -> Value {
             ("202", "Some instances were not stored, or stored with a warning."),
             ("409", "No instance was stored."),
         ],
-        Kind::Metadata | Kind::Instances => &[("304", "The client has it.")],
-        Kind::Frames | Kind::BulkData => &[("206", "The range that was asked for."), ("304", "The client has it.")],
+        Kind::Metadata | Kind::Instances => &[("304", "The client has it."), GONE],
+        Kind::Frames | Kind::BulkData => &[
+            ("206", "The range that was asked for."),
+            ("304", "The client has it."),
+            GONE,
+        ],
         Kind::Changes => &[(
             "410",
             "The index was made anew since the cursor was given: begin again.",
         )],
-        Kind::Rendered | Kind::Capabilities => &[],
+        Kind::Rendered => &[GONE],
+        Kind::Capabilities => &[],
     };
     if let Value::Object(responses) = &mut responses {
         responses.extend(

@@ -22,13 +22,14 @@ use filmroom_ingest::Announced;
 
 mod changes;
 mod description;
+mod gone;
 mod search;
 
 /// A door over an archive in a folder of its own.
 pub(crate) struct Archive {
     router: Router,
     ingest: Ingest,
-    _store: Store,
+    store: Store,
     _folder: TempDir,
 }
 
@@ -74,7 +75,7 @@ impl Archive {
         Self {
             router,
             ingest,
-            _store: store,
+            store,
             _folder: folder,
         }
     }

@@ -55,7 +55,7 @@ pub(super) async fn retrieve(
         }
     }
     if first.is_empty() {
-        return Err(resource.not_found());
+        return Err(resource.missing(&state.retrieve));
     }
     let is_all = first.len() < KNOWN_AT_ONCE;
     let rest = if is_all { stream::empty().boxed() } else { selected };

@@ -7,7 +7,7 @@ use axum::{
 use filmroom_storage::model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, UidError};
 
 use crate::{base_url::BaseUrl, error::Problem};
-use filmroom_retrieve::Selection;
+use filmroom_retrieve::{Retrieve, Selection};
 
 /// The UIDs of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,15 @@ impl Resource {
             }
             (Some(series), None) => format!("series {series} of study {}", self.study),
             _ => format!("study {}", self.study),
+        }
+    }
+
+    /// Why nothing of the resource is there: 404, or 410 for an instance that was destroyed.
+    #[must_use]
+    pub fn missing(&self, room: &Retrieve) -> Problem {
+        match &self.instance {
+            Some(instance) => room.missing(instance, self.name()).into(),
+            None => self.not_found(),
         }
     }
 

@@ -4,9 +4,15 @@ use super::*;
 
 impl Search {
     /// Passes studies without reading their records; returns how many are still to be left out.
-    pub(super) fn skip_studies_by_keys(&mut self, count: u64) -> Result<u64, QueryError> {
+    pub(super) fn skip_studies(&mut self, count: u64) -> Result<u64, QueryError> {
         let index = Arc::clone(&self.index);
-        let Studies::Selected { after, buffer, .. } = &mut self.studies else {
+        let Studies::Selected {
+            selector,
+            after,
+            buffer,
+            ..
+        } = &mut self.studies
+        else {
             return Ok(count);
         };
         if !buffer.is_empty() {
@@ -16,9 +22,9 @@ impl Search {
         let mut read = 0;
         while left > 0 {
             let step = usize::try_from(left).unwrap_or(KEYS_BATCH).min(KEYS_BATCH);
-            let batch = index.study_keys(after.as_ref(), step)?;
+            let batch = index.study_places(selector, after.as_ref(), step)?;
             let found = batch.len();
-            if let Some((cursor, _, _)) = batch.into_iter().next_back() {
+            if let Some(cursor) = batch.into_iter().next_back() {
                 *after = Some(cursor);
             }
             left -= found as u64;

@@ -92,7 +92,12 @@ impl Search {
                     // A walk that goes on takes larger steps.
                     self.batch = (self.batch * 2).min(*BATCH.end());
                 }
-                Studies::Keys { after, buffer, ended } => {
+                Studies::Keys {
+                    selector,
+                    after,
+                    buffer,
+                    ended,
+                } => {
                     while let Some((cursor, uid, keys)) = buffer.pop_front() {
                         *after = Some(cursor);
                         if self.plan.study_keys.iter().all(|test| test.accepts(&keys)) {
@@ -102,8 +107,13 @@ impl Search {
                     if *ended {
                         return Ok(None);
                     }
-                    let batch = self.index.study_keys(after.as_ref(), KEYS_BATCH)?;
-                    *ended = batch.len() < KEYS_BATCH;
+                    let step = match selector {
+                        StudySelector::All => KEYS_BATCH,
+                        _ => self.batch,
+                    };
+                    let batch = self.index.study_keys(selector, after.as_ref(), step)?;
+                    *ended = batch.len() < step;
+                    self.batch = (self.batch * 2).min(*BATCH.end());
                     let read = batch.len() as u64;
                     buffer.extend(batch);
                     self.spend(read)?;

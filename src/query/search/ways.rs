@@ -12,15 +12,23 @@ impl Search {
         if let Some(uids) = &plan.series_uids {
             return self.begin_at_series(uids);
         }
-        self.studies = match (&self.plan.selector, self.plan.level) {
+        let by_names = if plan.is_narrow || plan.wanted.is_empty() {
+            None
+        } else {
+            names::narrowest(self.index.as_ref(), &plan.wanted)?
+        };
+        self.studies = match (by_names.as_ref().unwrap_or(&plan.selector), plan.level) {
             (StudySelector::Uids(uids), level) if uids.len() == 1 || level > Level::Study => {
                 Studies::Known(uids.clone().into_iter())
             }
-            (StudySelector::All, _) if !self.plan.study_keys.is_empty() => Studies::Keys {
-                after: None,
-                buffer: VecDeque::new(),
-                ended: false,
-            },
+            (selector @ (StudySelector::All | StudySelector::NameWords(_)), _) if !plan.study_keys.is_empty() => {
+                Studies::Keys {
+                    selector: selector.clone(),
+                    after: None,
+                    buffer: VecDeque::new(),
+                    ended: false,
+                }
+            }
             (selector, _) => Studies::Selected {
                 selector: selector.clone(),
                 after: None,

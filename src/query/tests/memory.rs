@@ -1,7 +1,8 @@
 //! An index in memory, kept as plainly as the contract can be read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -9,10 +10,10 @@ use std::{
 };
 
 use filmroom_storage::{
-    index::{Index, IndexError, InstanceCursor, StudyCursor, StudySelector, Totals},
+    index::{Index, IndexError, InstanceCursor, StudyCursor, StudySelector, Totals, WordPart},
     model::{
-        Attributes, InstanceRecord, Location, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid,
-        StudyKeys, StudyRecord,
+        Attributes, InstanceRecord, Location, NameWord, SeriesInstanceUid, SeriesRecord, SopInstanceUid,
+        StudyInstanceUid, StudyKeys, StudyRecord, name_words,
     },
 };
 use time::OffsetDateTime;
@@ -151,6 +152,35 @@ impl MemoryIndex {
             .map(|(cursor, record)| (StudyCursor(cursor), record))
             .collect()
     }
+
+    fn selected(
+        &self,
+        selector: &StudySelector,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Vec<(StudyCursor, StudyRecord)> {
+        let selects = |record: &StudyRecord| match selector {
+            StudySelector::All => true,
+            StudySelector::Uids(uids) => uids.contains(&record.study_instance_uid),
+            StudySelector::PatientId(id) => record.keys.patient_id == *id,
+            StudySelector::NameWords(words) => name_words(&record.keys.patient_names)
+                .iter()
+                .any(|word| *word == NameWord::Any || words.contains(word)),
+            StudySelector::AccessionNumber(number) => record.keys.accession_number == *number,
+            StudySelector::StudyDate { from, to } => {
+                let date = &record.keys.study_date;
+                !date.is_empty()
+                    && from.as_ref().is_none_or(|from| from <= date)
+                    && to.as_ref().is_none_or(|to| date <= to)
+            }
+            StudySelector::Modality(modality) => record.modalities_in_study.contains(modality),
+        };
+        self.all_studies()
+            .into_iter()
+            .filter(|(cursor, record)| after.is_none_or(|after| cursor > after) && selects(record))
+            .take(limit)
+            .collect()
+    }
 }
 
 impl Index for MemoryIndex {
@@ -169,45 +199,58 @@ impl Index for MemoryIndex {
         after: Option<&StudyCursor>,
         limit: usize,
     ) -> Result<Vec<(StudyCursor, StudyRecord)>, IndexError> {
-        let selects = |record: &StudyRecord| match selector {
-            StudySelector::All => true,
-            StudySelector::Uids(uids) => uids.contains(&record.study_instance_uid),
-            StudySelector::PatientId(id) => record.keys.patient_id == *id,
-            StudySelector::NamePrefix(prefix) => record.keys.patient_names.iter().any(|name| name.starts_with(prefix)),
-            StudySelector::AccessionNumber(number) => record.keys.accession_number == *number,
-            StudySelector::StudyDate { from, to } => {
-                let date = &record.keys.study_date;
-                !date.is_empty()
-                    && from.as_ref().is_none_or(|from| from <= date)
-                    && to.as_ref().is_none_or(|to| date <= to)
-            }
-            StudySelector::Modality(modality) => record.modalities_in_study.contains(modality),
-        };
-        let found: Vec<_> = self
-            .all_studies()
-            .into_iter()
-            .filter(|(cursor, record)| after.is_none_or(|after| cursor > after) && selects(record))
-            .take(limit)
-            .collect();
+        let found = self.selected(selector, after, limit);
         self.studies_read.fetch_add(found.len() as u64, Ordering::Relaxed);
         Ok(found)
     }
 
+    fn study_places(
+        &self,
+        selector: &StudySelector,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Result<Vec<StudyCursor>, IndexError> {
+        let found = self.selected(selector, after, limit).into_iter();
+        Ok(found.map(|(cursor, _)| cursor).collect())
+    }
+
+    fn name_words(
+        &self,
+        part: WordPart<'_>,
+        visit: &mut dyn FnMut(NameWord) -> ControlFlow<()>,
+    ) -> Result<(), IndexError> {
+        let words: BTreeSet<NameWord> = self
+            .all_studies()
+            .iter()
+            .flat_map(|(_, record)| name_words(&record.keys.patient_names))
+            .collect();
+        for word in words {
+            let is_met = match (part, &word) {
+                (WordPart::Beginning(text), NameWord::Word(word)) => word.starts_with(text),
+                (WordPart::End(text), NameWord::Word(word)) => word.ends_with(text),
+                (WordPart::Inside(text), NameWord::Word(word)) => word.contains(text),
+                (WordPart::WholeBeginning(text), NameWord::Whole(whole)) => whole.starts_with(text),
+                _ => false,
+            };
+            if is_met && visit(word).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn study_keys(
         &self,
+        selector: &StudySelector,
         after: Option<&StudyCursor>,
         limit: usize,
     ) -> Result<Vec<(StudyCursor, StudyInstanceUid, StudyKeys)>, IndexError> {
-        let all = self
-            .all_studies()
-            .into_iter()
-            .filter(|(cursor, _)| after.is_none_or(|after| cursor > after));
-        let found: Vec<_> = all
-            .take(limit)
-            .map(|(cursor, record)| (cursor, record.study_instance_uid, record.keys))
-            .collect();
+        let found = self.selected(selector, after, limit);
         self.keys_read.fetch_add(found.len() as u64, Ordering::Relaxed);
-        Ok(found)
+        let keys = found
+            .into_iter()
+            .map(|(cursor, record)| (cursor, record.study_instance_uid, record.keys));
+        Ok(keys.collect())
     }
 
     fn totals(&self) -> Result<Totals, IndexError> {

@@ -182,3 +182,38 @@ fn deep_pages_go_on_where_the_last_one_ended() {
     let expected: Vec<String> = (1..=750).map(|half| (half * 2).to_string()).collect();
     assert_eq!(numbers, expected);
 }
+
+#[test]
+fn a_page_in_an_order_of_ones_own_is_cut_from_all_matches() {
+    let index = Arc::new(MemoryIndex::default());
+    for study in 0..1_100 {
+        // Numbers that come in no order, each twice.
+        let id = format!("P{:04}", (study * 7) % 550);
+        index.add(&instance(study, 1, 1, &[("PatientID", &id), ("StudyDate", "20240101")]));
+    }
+    let room = QueryRoom::over(index.clone(), index);
+    let mut found = Vec::new();
+    for offset in [0, 3, 6, 1_097, 1_100] {
+        let query = Query {
+            order: vec![OrderBy {
+                tag: tag("PatientID"),
+                direction: Direction::Descending,
+            }],
+            offset,
+            limit: 3,
+            ..Query::new(Level::Study)
+        };
+        let answers = room.find(&query).unwrap();
+        assert_eq!(
+            answers.remaining,
+            Some(
+                1_100_u64
+                    .saturating_sub(offset)
+                    .saturating_sub(answers.answers.len() as u64)
+            )
+        );
+        found.extend(uids(&answers, "PatientID"));
+    }
+    let expected = [549, 549, 548, 548, 547, 547, 546, 546, 545, 1, 0, 0].map(|id| format!("P{id:04}"));
+    assert_eq!(found, expected);
+}

@@ -1,6 +1,6 @@
 //! Takes instances out of the index: afterwards it is as if they had never come, but for their tombstones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use time::OffsetDateTime;
 
@@ -11,8 +11,9 @@ use super::{
     engine::Batch,
     keys,
     rows::{SeriesCounts, SeriesRow, StudyCounts, StudyRow, encode_keys},
+    words,
 };
-use crate::model::{Description, InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
+use crate::model::{Description, InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, name_words};
 
 const MODALITY: u32 = 0x0008_0060;
 const SERIES_NUMBER: u32 = 0x0020_0011;
@@ -137,7 +138,7 @@ impl CatalogWriter {
             counts.length += left.counts.length;
         }
         let before = self.catalog.study_counts(study.id)?;
-        self.remove_study_keys(&mut batch, uid, &study, &before);
+        self.remove_study_keys(&mut batch, uid, &study, &before)?;
         match (counts, first_heir) {
             (Some(mut counts), Some(heir)) => {
                 counts.modalities = modalities.into_iter().collect();
@@ -223,12 +224,26 @@ impl CatalogWriter {
         Ok(Some(Left { counts, sop_classes }))
     }
 
-    fn remove_study_keys(&self, batch: &mut Batch, uid: &StudyInstanceUid, study: &StudyRow, counts: &StudyCounts) {
+    fn remove_study_keys(
+        &self,
+        batch: &mut Batch,
+        uid: &StudyInstanceUid,
+        study: &StudyRow,
+        counts: &StudyCounts,
+    ) -> Result<(), IndexError> {
         let place = keys::study_place(&study.keys.study_date, uid.as_str());
         batch.remove(keys::with_place(keys::STUDY_ORDER, &place));
         for (kind, text) in texts(&study.keys, &counts.modalities) {
             batch.remove(keys::by_text(kind, text, &place));
         }
+        for word in name_words(&study.keys.patient_names) {
+            batch.remove(words::posting(&word, &place));
+            // Nothing is to tell of a patient whose last study is gone.
+            if self.catalog.is_only_place_of(&word, &place)? {
+                words::remove_from_lexicon(batch, &word);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -244,9 +259,8 @@ fn texts<'a>(keys: &'a crate::model::StudyKeys, modalities: &'a [String]) -> imp
         (keys::PATIENT_ID, keys.patient_id.as_str()),
         (keys::ACCESSION, keys.accession_number.as_str()),
     ];
-    let names = keys.patient_names.iter().map(|name| (keys::NAME, name.as_str()));
     let modalities = modalities.iter().map(|modality| (keys::MODALITY, modality.as_str()));
-    single.into_iter().chain(names).chain(modalities)
+    single.into_iter().chain(modalities)
 }
 
 fn put_study(batch: &mut Batch, uid: &StudyInstanceUid, id: u32, heir: &Description, counts: &StudyCounts) {
@@ -261,11 +275,12 @@ fn put_study(batch: &mut Batch, uid: &StudyInstanceUid, id: u32, heir: &Descript
     let mut order = Encoder::default();
     encode_keys(&mut order, &row.keys);
     batch.put(keys::with_place(keys::STUDY_ORDER, &place), order.finish());
-    // In a map: a name that is there twice is one key.
-    let found: BTreeMap<Vec<u8>, ()> = texts(&row.keys, &counts.modalities)
-        .map(|(kind, text)| (keys::by_text(kind, text, &place), ()))
-        .collect();
-    for (key, ()) in found {
-        batch.put(key, Vec::new());
+    for (kind, text) in texts(&row.keys, &counts.modalities) {
+        batch.put(keys::by_text(kind, text, &place), Vec::new());
+    }
+    for word in name_words(&row.keys.patient_names) {
+        batch.put(words::posting(&word, &place), Vec::new());
+        // Also those that are known: the batch may have taken them out.
+        words::put_in_lexicon(batch, &word);
     }
 }

@@ -8,7 +8,8 @@
 //! | `s` | study UID | a study, what does not change |
 //! | `c` | study number | a study's counts |
 //! | `d` | date (newest first), study UID | secondary keys of a study |
-//! | `p` `n` `a` `m` | text, NUL, date, study UID | patient ID, folded name, accession number, modality |
+//! | `p` `w` `a` `m` | text, NUL, date, study UID | patient ID, word of a name, accession number, modality |
+//! | `l` | word turned, NUL | each word of all names, at each of its letters: see `words.rs` |
 //! | `e` | study number, series number, series UID | a series, what does not change |
 //! | `k` | series number | a series' counts |
 //! | `j` | series number | study UID and series UID |
@@ -32,7 +33,8 @@ pub(crate) const STUDY: u8 = b's';
 pub(crate) const STUDY_COUNTS: u8 = b'c';
 pub(crate) const STUDY_ORDER: u8 = b'd';
 pub(crate) const PATIENT_ID: u8 = b'p';
-pub(crate) const NAME: u8 = b'n';
+pub(crate) const NAME_WORD: u8 = b'w';
+pub(crate) const LEXICON: u8 = b'l';
 pub(crate) const ACCESSION: u8 = b'a';
 pub(crate) const MODALITY: u8 = b'm';
 pub(crate) const SERIES: u8 = b'e';
@@ -145,12 +147,6 @@ pub(crate) fn text_beginning(kind: u8, text: &str) -> Vec<u8> {
 
 pub(crate) fn by_text(kind: u8, text: &str, place: &[u8]) -> Vec<u8> {
     join(kind, &[&key_text(text), &[0], place])
-}
-
-/// The place at the end of a key with a text.
-pub(crate) fn place_of_text_key(key: &[u8]) -> Option<&[u8]> {
-    let end = key.iter().position(|byte| *byte == 0)?;
-    key.get(end + 1..)
 }
 
 pub(crate) fn series(study: StudyId, number: [u8; 4], series_uid: &str) -> Vec<u8> {

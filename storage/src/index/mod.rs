@@ -17,6 +17,7 @@ mod model_test;
 mod read;
 mod rows;
 mod typical;
+mod words;
 mod write;
 
 pub use self::{
@@ -24,11 +25,14 @@ pub use self::{
     changes::{Change, ChangeKind, ChangePlace},
     destroy::{Destruction, Heir},
     rows::{PackRow, Position},
+    words::WordPart,
     write::{Addition, CatalogWriter, Settled},
 };
 
+use std::{ops::ControlFlow, sync::Arc};
+
 use crate::model::{
-    InstanceRecord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, StudyKeys, StudyRecord,
+    InstanceRecord, NameWord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, StudyKeys, StudyRecord,
 };
 
 /// Why the index gave no answer.
@@ -55,8 +59,9 @@ pub enum StudySelector {
     Uids(Vec<StudyInstanceUid>),
     /// Studies whose patient ID is exactly this.
     PatientId(String),
-    /// Studies one of whose folded name groups begins with this.
-    NamePrefix(String),
+    /// Studies whose patient's name has one of these words, as [`Index::name_words`] gives them, and those whose names are
+    /// too long to tell.
+    NameWords(Arc<[NameWord]>),
     /// Studies whose accession number is exactly this.
     AccessionNumber(String),
     /// Studies dated `YYYYMMDD` within these bounds, both included; `None` is open.
@@ -104,9 +109,32 @@ pub trait Index: Send + Sync {
     /// [`IndexError`] when the engine fails.
     fn study_keys(
         &self,
+        selector: &StudySelector,
         after: Option<&StudyCursor>,
         limit: usize,
     ) -> Result<Vec<(StudyCursor, StudyInstanceUid, StudyKeys)>, IndexError>;
+
+    /// The same without reading anything of the studies.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the engine fails.
+    fn study_places(
+        &self,
+        selector: &StudySelector,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Result<Vec<StudyCursor>, IndexError>;
+
+    /// Visits the words of all patients' names that a text stands in so, in no order, until told to stop; a word that it
+    /// stands in twice may come twice.
+    ///
+    /// # Errors
+    /// [`IndexError`] when the engine fails.
+    fn name_words(
+        &self,
+        part: WordPart<'_>,
+        visit: &mut dyn FnMut(NameWord) -> ControlFlow<()>,
+    ) -> Result<(), IndexError>;
 
     /// Number of studies, series and instances.
     ///

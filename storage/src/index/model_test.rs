@@ -1,17 +1,17 @@
 //! The index against a plain model of it, on every engine, with restarts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use proptest::prelude::*;
 use time::OffsetDateTime;
 
 use super::{
-    Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, StudySelector,
+    Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, StudySelector, WordPart,
     engine::{Engine, EngineKind, GatheringEngine, MemoryEngine, SealedEngine},
 };
 use crate::{
     encryption::Secret,
-    model::{Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
+    model::{Location, NameWord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, name_words},
     testing::Sample,
 };
 
@@ -210,10 +210,12 @@ impl Tested {
             };
             let found = self.uids(&StudySelector::PatientId(keys.patient_id.clone()));
             assert_eq!(found, with(&|other| other.patient_id == keys.patient_id));
-            let found = self.uids(&StudySelector::NamePrefix("doe".into()));
-            assert_eq!(found, all);
-            let found = self.uids(&StudySelector::NamePrefix(keys.patient_names[0].clone()));
-            assert_eq!(found, with(&|other| other.patient_names == keys.patient_names));
+            for word in name_words(&keys.patient_names) {
+                let found = self.uids(&StudySelector::NameWords([word.clone()].into()));
+                assert_eq!(found, with(&|other| name_words(&other.patient_names).contains(&word)));
+            }
+            let any = StudySelector::NameWords(name_words(&keys.patient_names).into_iter().collect());
+            assert_eq!(self.uids(&any), all);
             let found = self.uids(&StudySelector::AccessionNumber(keys.accession_number.clone()));
             assert_eq!(found, with(&|other| other.accession_number == keys.accession_number));
             let (from, to) = (Some(keys.study_date.clone()), Some(keys.study_date.clone()));
@@ -232,8 +234,45 @@ impl Tested {
             ]));
             assert_eq!(found, vec![uid(study)]);
         }
+        self.check_lexicon(&studies);
         for (study, series) in series {
             self.check_series(study, series);
+        }
+    }
+
+    /// Every text of up to three letters, against all words of the studies that there are.
+    fn check_lexicon(&self, studies: &[u32]) {
+        let names = studies
+            .iter()
+            .flat_map(|study| Sample::new(*study, 0, 0).description().keys.patient_names);
+        let words = name_words(&names.collect::<Vec<_>>());
+        let letters = "doejan1 ";
+        let mut texts: Vec<String> = letters.chars().map(String::from).collect();
+        texts.extend(["do", "oe", "jan", "ne1", "doejan", "doe1"].map(str::to_owned));
+        for text in &texts {
+            let all = |wanted: WordPart<'_>| {
+                let mut found = Vec::new();
+                self.catalog()
+                    .name_words(wanted, &mut |word| {
+                        found.push(word);
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+                found.sort();
+                found.dedup();
+                found
+            };
+            let expected = |matches: &dyn Fn(&str) -> bool| -> Vec<NameWord> {
+                let is_met = |word: &&NameWord| matches!(word, NameWord::Word(word) if matches(word));
+                words.iter().filter(is_met).cloned().collect()
+            };
+            let beginning = expected(&|word| word.starts_with(text));
+            assert_eq!(all(WordPart::Beginning(text)), beginning);
+            assert_eq!(all(WordPart::End(text)), expected(&|word| word.ends_with(text)));
+            assert_eq!(all(WordPart::Inside(text)), expected(&|word| word.contains(text)));
+            let whole = |word: &&NameWord| matches!(word, NameWord::Whole(whole) if whole.starts_with(text));
+            let wholes: Vec<_> = words.iter().filter(whole).cloned().collect();
+            assert_eq!(all(WordPart::WholeBeginning(text)), wholes);
         }
     }
 

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Index, IndexError, InstanceCursor, StudyCursor, StudySelector, Totals,
+    Index, IndexError, InstanceCursor, StudyCursor, StudySelector, Totals, WordPart,
     catalog::{Catalog, FoundRow},
     codec::{Decoder, Undecodable},
     keys,
     rows::{SeriesRow, decode_keys},
 };
 use crate::model::{
-    InstanceRecord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, StudyKeys, StudyRecord,
+    InstanceRecord, NameWord, SeriesInstanceUid, SeriesRecord, SopInstanceUid, StudyInstanceUid, StudyKeys, StudyRecord,
 };
 
 impl Index for Catalog {
@@ -30,21 +30,7 @@ impl Index for Catalog {
         after: Option<&StudyCursor>,
         limit: usize,
     ) -> Result<Vec<(StudyCursor, StudyRecord)>, IndexError> {
-        let after = after.map_or(&[][..], |cursor| &cursor.0);
-        let places = match selector {
-            StudySelector::All => self.places(&[keys::STUDY_ORDER], after, limit)?,
-            StudySelector::StudyDate { from: None, to: None } => self.places(&[keys::STUDY_ORDER], after, limit)?,
-            StudySelector::StudyDate { from, to } => self.dated_places(from.as_deref(), to.as_deref(), after, limit)?,
-            StudySelector::PatientId(id) => self.places(&keys::text_prefix(keys::PATIENT_ID, id), after, limit)?,
-            StudySelector::AccessionNumber(number) => {
-                self.places(&keys::text_prefix(keys::ACCESSION, number), after, limit)?
-            }
-            StudySelector::Modality(modality) => {
-                self.places(&keys::text_prefix(keys::MODALITY, modality), after, limit)?
-            }
-            StudySelector::NamePrefix(prefix) => self.named_places(prefix, after, limit)?,
-            StudySelector::Uids(uids) => self.places_of_uids(uids, after, limit)?,
-        };
+        let places = self.places_selected(selector, after, limit)?;
         let mut answers = Vec::with_capacity(places.len());
         for place in places {
             let uid = keys::study_uid_of_place(&place).ok_or(Undecodable("the place of a study"))?;
@@ -58,11 +44,21 @@ impl Index for Catalog {
 
     fn study_keys(
         &self,
+        selector: &StudySelector,
         after: Option<&StudyCursor>,
         limit: usize,
     ) -> Result<Vec<(StudyCursor, StudyInstanceUid, StudyKeys)>, IndexError> {
-        let after = after.map_or(&[][..], |cursor| &cursor.0);
         let mut answers = Vec::new();
+        if *selector != StudySelector::All {
+            for place in self.places_selected(selector, after, limit)? {
+                if let Some(row) = self.engine.get(&keys::with_place(keys::STUDY_ORDER, &place))? {
+                    let (uid, keys) = study_of_order_row(&place, &row)?;
+                    answers.push((StudyCursor(place), uid, keys));
+                }
+            }
+            return Ok(answers);
+        }
+        let after = after.map_or(&[][..], |cursor| &cursor.0);
         let mut damaged = None;
         self.scan_prefix(&[keys::STUDY_ORDER], after, &mut |key, value| {
             if answers.len() >= limit {
@@ -79,6 +75,24 @@ impl Index for Catalog {
             ControlFlow::Continue(())
         })?;
         damaged.map_or(Ok(answers), Err)
+    }
+
+    fn study_places(
+        &self,
+        selector: &StudySelector,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Result<Vec<StudyCursor>, IndexError> {
+        let places = self.places_selected(selector, after, limit)?;
+        Ok(places.into_iter().map(StudyCursor).collect())
+    }
+
+    fn name_words(
+        &self,
+        part: WordPart<'_>,
+        visit: &mut dyn FnMut(NameWord) -> ControlFlow<()>,
+    ) -> Result<(), IndexError> {
+        self.visit_words(part, visit)
     }
 
     fn totals(&self) -> Result<Totals, IndexError> {
@@ -171,6 +185,30 @@ fn study_of_order_row(place: &[u8], value: &[u8]) -> Result<(StudyInstanceUid, S
 }
 
 impl Catalog {
+    fn places_selected(
+        &self,
+        selector: &StudySelector,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, IndexError> {
+        let after = after.map_or(&[][..], |cursor| &cursor.0);
+        match selector {
+            StudySelector::All | StudySelector::StudyDate { from: None, to: None } => {
+                self.places(&[keys::STUDY_ORDER], after, limit)
+            }
+            StudySelector::StudyDate { from, to } => self.dated_places(from.as_deref(), to.as_deref(), after, limit),
+            StudySelector::PatientId(id) => self.places(&keys::text_prefix(keys::PATIENT_ID, id), after, limit),
+            StudySelector::AccessionNumber(number) => {
+                self.places(&keys::text_prefix(keys::ACCESSION, number), after, limit)
+            }
+            StudySelector::Modality(modality) => {
+                self.places(&keys::text_prefix(keys::MODALITY, modality), after, limit)
+            }
+            StudySelector::NameWords(words) => self.places_of_words(words, after, limit),
+            StudySelector::Uids(uids) => self.places_of_uids(uids, after, limit),
+        }
+    }
+
     /// The places under one prefix, which are in the order of answers already.
     fn places(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
         let mut places = Vec::new();
@@ -217,22 +255,6 @@ impl Catalog {
             },
         )?;
         Ok(places)
-    }
-
-    /// Names come in their own order: the first `limit` places after `after` are picked out on the way.
-    fn named_places(&self, prefix: &str, after: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
-        let mut places = BTreeSet::new();
-        self.scan_prefix(&keys::text_beginning(keys::NAME, prefix), &[], &mut |key, _| {
-            let place = keys::place_of_text_key(key).unwrap_or_default();
-            if place > after {
-                places.insert(place.to_vec());
-                if places.len() > limit {
-                    places.pop_last();
-                }
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(places.into_iter().collect())
     }
 
     fn places_of_uids(

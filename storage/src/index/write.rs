@@ -16,8 +16,11 @@ use super::{
         PackRow, Position, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow, encode_keys, encode_uids,
         whole_micros,
     },
+    words,
 };
-use crate::model::{Description, InstanceRecord, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
+use crate::model::{
+    Description, InstanceRecord, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, name_words,
+};
 
 /// Studies and series that the writer keeps at hand; beyond it they are read again.
 const AT_HAND: usize = 4096;
@@ -288,13 +291,18 @@ impl CatalogWriter {
                 place: keys::study_place(&row.keys.study_date, uid.as_str()),
                 counts: self.catalog.study_counts(row.id)?,
             },
-            None => self.new_study(batch, description, now),
+            None => self.new_study(batch, description, now)?,
         };
         self.studies.insert(uid.clone(), study);
         Ok(())
     }
 
-    fn new_study(&mut self, batch: &mut Batch, description: &Description, now: OffsetDateTime) -> StudyAtHand {
+    fn new_study(
+        &mut self,
+        batch: &mut Batch,
+        description: &Description,
+        now: OffsetDateTime,
+    ) -> Result<StudyAtHand, IndexError> {
         let uid = description.study_instance_uid.as_str();
         let study_keys = &description.keys;
         let id = self.state.next_study;
@@ -318,14 +326,17 @@ impl CatalogWriter {
             keys::by_text(keys::ACCESSION, &study_keys.accession_number, &place),
             Vec::new(),
         );
-        for name in &study_keys.patient_names {
-            batch.put(keys::by_text(keys::NAME, name, &place), Vec::new());
+        for word in name_words(&study_keys.patient_names) {
+            batch.put(words::posting(&word, &place), Vec::new());
+            if !self.catalog.knows_word(&word)? {
+                words::put_in_lexicon(batch, &word);
+            }
         }
-        StudyAtHand {
+        Ok(StudyAtHand {
             id,
             place,
             counts: StudyCounts::new(now),
-        }
+        })
     }
 
     fn series_at_hand(

@@ -212,6 +212,14 @@ impl Store {
         })
     }
 
+    /// The number of the decision that destroyed an instance; `None` for any other, known or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the index does not read.
+    pub fn destroyed_by(&self, instance: &SopInstanceUid) -> Result<Option<u64>, StoreError> {
+        Ok(self.inner.catalog.tombstone(instance)?)
+    }
+
     /// Goes on with what was decided and cut short, and does again what turned out to be undone. What lies in distant stores
     /// comes later. Returns how many decisions that were.
     pub(super) async fn resume_destroying(&self, undone: &BTreeSet<u64>) -> Result<u64, StoreError> {
