@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | study, series | its representative instance | every frame, multipart |
 //! | instance | its representative frame; GIF shows all in turn | every frame, multipart |
+//! | presentation state | the first image that it references, as it presents it | all of them, multipart |
 //! | frames | the one that is listed; GIF shows the list in turn | every listed one, multipart |
 
 use axum::{Router, routing::get};
@@ -14,6 +15,7 @@ mod answer;
 mod documents;
 mod parameters;
 mod pictures;
+mod presentations;
 mod thumbnails;
 
 /// The routes of this service.

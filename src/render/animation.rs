@@ -50,7 +50,11 @@ impl Render {
         let mut pictures: Vec<Picture> = Vec::new();
         let mut held = 0usize;
         for frame_index in frame_indices.into_iter().step_by(step.max(1)) {
-            let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+            let admission = self
+                .inner
+                .pool
+                .admit(working_bytes(instance, &description, &parameters))
+                .await?;
             let stored = self.stored(instance, frame_index, &description).await?;
             let (inner, key) = (self.inner.clone(), identity(instance));
             let (description, data_set) = (description.clone(), data_set.clone());
@@ -58,7 +62,13 @@ impl Render {
                 .inner
                 .pool
                 .run(admission, move || {
-                    let frame = inner.decoded(stored, &key, frame_index, &description, &parameters)?;
+                    let frame = inner.decoded(
+                        stored,
+                        &key,
+                        frame_index,
+                        &description,
+                        view::reduction(&description, &parameters),
+                    )?;
                     view::picture(&frame, &description, &data_set, frame_index, &parameters)
                 })
                 .await?;

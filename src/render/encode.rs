@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use filmroom_pixels::compress::jpeg_baseline::{self, Chrominance, Colour};
 use image::{
     ExtendedColorType, ImageEncoder,
     codecs::{
@@ -9,7 +10,6 @@ use image::{
         webp::WebPEncoder,
     },
 };
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::RenderError;
 use super::picture::{Channels, Picture};
@@ -59,23 +59,13 @@ pub fn encode(
     let mut out = Vec::with_capacity(picture.data.len() / 4 + 1024);
     match media {
         Media::Jpeg => {
-            let (Ok(width), Ok(height)) = (u16::try_from(width), u16::try_from(height)) else {
-                return Err(RenderError::Encode("a JPEG has at most 65535 rows and columns".into()));
+            let colour = match picture.channels {
+                Channels::Grey => Colour::Grey,
+                Channels::Rgb if quality <= 90 => Colour::Rgb(Chrominance::Halved),
+                Channels::Rgb => Colour::Rgb(Chrominance::Full),
             };
-            let mut encoder = Encoder::new(&mut out, quality);
-            if picture.channels == Channels::Rgb && quality <= 90 {
-                encoder.set_sampling_factor(SamplingFactor::F_2_1);
-            }
-            if let Some(profile) = icc_profile {
-                encoder.add_icc_profile(profile).map_err(|error| failed(&error))?;
-            }
-            let kind = match picture.channels {
-                Channels::Grey => ColorType::Luma,
-                Channels::Rgb => ColorType::Rgb,
-            };
-            encoder
-                .encode(&picture.data, width, height, kind)
-                .map_err(|error| failed(&error))?;
+            return jpeg_baseline::compress(&picture.data, width, height, colour, quality, icc_profile)
+                .map_err(|error| failed(&error));
         }
         Media::Png => {
             let mut encoder = PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Sub);

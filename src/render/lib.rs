@@ -24,6 +24,7 @@ pub mod presentation;
 mod profile;
 mod rendered;
 mod representative;
+pub mod softcopy;
 mod thumbnail;
 pub mod view;
 
@@ -35,6 +36,7 @@ use moka::future::Cache;
 
 pub use encode::Media;
 pub use rendered::{Otherwise, number_of_frames};
+pub use softcopy::{Presented, is_presentation_state};
 pub use view::Parameters;
 
 use filmroom_pixels::decode::{DecodeError, Frame};

@@ -116,6 +116,14 @@ impl Palette {
         })
     }
 
+    /// The colour at a place from 0, the first entry, to 1, the last.
+    #[must_use]
+    pub fn along(&self, place: f64) -> [u8; 3] {
+        let last = self.colours.len().saturating_sub(1) as f64;
+        let index = (place.clamp(0.0, 1.0) * last).round() as usize;
+        self.colours.get(index).copied().unwrap_or_default()
+    }
+
     /// The colour of a stored value; values outside take the nearest end.
     #[must_use]
     pub fn get(&self, value: f64) -> [u8; 3] {

@@ -62,6 +62,85 @@ pub struct Source {
     pub height: Option<f64>,
 }
 
+/// What part of a picture is shown, and how large.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    /// Left edge of the region, in pixels of the picture in full.
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+    /// Width and height of the picture in full.
+    full: (f64, f64),
+    /// Width of the result.
+    columns: u32,
+    rows: u32,
+    flip_x: bool,
+    flip_y: bool,
+}
+
+impl Viewport {
+    /// The part and size that a viewport wants. `full`: width and height that the picture stands for, which are more than its
+    /// own where it was decoded smaller; `aspect`: the height of a pixel over its width. `None` for a region that has no
+    /// pixel of the picture.
+    #[must_use]
+    pub fn place(&self, full: (usize, usize), aspect: f64, enlarge: Enlarge) -> Option<Placement> {
+        let (width, height) = (full.0 as f64, full.1 as f64);
+        let (mut left, mut top, mut right, mut bottom) = (0.0, 0.0, width, height);
+        let (mut flip_x, mut flip_y) = (false, false);
+        if let Some(source) = self.source {
+            let (extent_x, extent_y) = (
+                source.width.unwrap_or(width - source.x),
+                source.height.unwrap_or(height - source.y),
+            );
+            (flip_x, flip_y) = (extent_x < 0.0, extent_y < 0.0);
+            (left, top) = (source.x.max(0.0), source.y.max(0.0));
+            (right, bottom) = (
+                (source.x + extent_x.abs()).min(width),
+                (source.y + extent_y.abs()).min(height),
+            );
+            if right - left < 1.0 || bottom - top < 1.0 {
+                return None;
+            }
+        }
+        let (region_width, region_height) = (right - left, bottom - top);
+        let scale = (f64::from(self.width) / region_width).min(f64::from(self.height) / (region_height * aspect));
+        let scale = if enlarge == Enlarge::No {
+            scale.min(1.0).min(1.0 / aspect.max(1.0))
+        } else {
+            scale
+        };
+        let side = |extent: f64, most: u32| (extent.round() as u32).clamp(1, most.max(1));
+        Some(Placement {
+            left,
+            top,
+            width: region_width,
+            height: region_height,
+            full: (width, height),
+            columns: side(region_width * scale, self.width),
+            rows: side(region_height * aspect * scale, self.height),
+            flip_x,
+            flip_y,
+        })
+    }
+}
+
+impl Placement {
+    /// Where a point of the picture in full comes to lie.
+    #[must_use]
+    pub fn map(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let (columns, rows) = (f64::from(self.columns), f64::from(self.rows));
+        let (x, y) = (
+            (x - self.left) * columns / self.width,
+            (y - self.top) * rows / self.height,
+        );
+        (
+            if self.flip_x { columns - x } else { x },
+            if self.flip_y { rows - y } else { y },
+        )
+    }
+}
+
 /// Whether small pictures are enlarged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enlarge {
@@ -72,11 +151,6 @@ pub enum Enlarge {
 }
 
 impl Picture {
-    /// Paints one pixel white; outside the picture nothing happens.
-    pub fn set_white(&mut self, x: usize, y: usize) {
-        self.set(x, y, [255, 255, 255]);
-    }
-
     /// Paints one pixel; a grey picture takes the green. Outside the picture nothing happens.
     pub fn set(&mut self, x: usize, y: usize, colour: [u8; 3]) {
         if x >= self.width || y >= self.height {
@@ -110,52 +184,32 @@ impl Picture {
         }
     }
 
-    /// The part and size that a viewport wants. `full`: width and height that the picture stands for, which are more than its
-    /// own where it was decoded smaller; `aspect`: the height of a pixel over its width. Returns `None` for a region that
-    /// has no pixel of the picture.
+    /// The part and size that a viewport wants; see [`Viewport::place`].
     #[must_use]
     pub fn fit(self, viewport: &Viewport, full: (usize, usize), aspect: f64, enlarge: Enlarge) -> Option<Self> {
-        let (width, height) = (full.0 as f64, full.1 as f64);
-        let (mut left, mut top, mut right, mut bottom) = (0.0, 0.0, width, height);
-        let (mut flip_x, mut flip_y) = (false, false);
-        if let Some(source) = viewport.source {
-            let (extent_x, extent_y) = (
-                source.width.unwrap_or(width - source.x),
-                source.height.unwrap_or(height - source.y),
-            );
-            (flip_x, flip_y) = (extent_x < 0.0, extent_y < 0.0);
-            (left, top) = (source.x.max(0.0), source.y.max(0.0));
-            (right, bottom) = (
-                (source.x + extent_x.abs()).min(width),
-                (source.y + extent_y.abs()).min(height),
-            );
-            if right - left < 1.0 || bottom - top < 1.0 {
-                return None;
-            }
-        }
-        let (region_width, region_height) = (right - left, bottom - top);
-        let scale =
-            (f64::from(viewport.width) / region_width).min(f64::from(viewport.height) / (region_height * aspect));
-        let scale = if enlarge == Enlarge::No {
-            scale.min(1.0).min(1.0 / aspect.max(1.0))
-        } else {
-            scale
-        };
-        let side = |extent: f64, most: u32| (extent.round() as u32).clamp(1, most.max(1));
-        let (to_width, to_height) = (
-            side(region_width * scale, viewport.width),
-            side(region_height * aspect * scale, viewport.height),
-        );
-        let whole = left == 0.0 && top == 0.0 && right == width && bottom == height;
-        let mut picture = if whole && (to_width as usize, to_height as usize) == (self.width, self.height) {
+        self.placed(&viewport.place(full, aspect, enlarge)?)
+    }
+
+    /// Cuts out, scales and flips.
+    #[must_use]
+    pub fn placed(self, placement: &Placement) -> Option<Self> {
+        let Placement {
+            left,
+            top,
+            width: region_width,
+            height: region_height,
+            full: (width, height),
+            columns,
+            rows,
+            flip_x,
+            flip_y,
+        } = *placement;
+        let whole = left == 0.0 && top == 0.0 && region_width == width && region_height == height;
+        let mut picture = if whole && (columns as usize, rows as usize) == (self.width, self.height) {
             self
         } else {
             let (x, y) = (self.width as f64 / width, self.height as f64 / height);
-            self.resample(
-                (left * x, top * y, region_width * x, region_height * y),
-                to_width,
-                to_height,
-            )?
+            self.resample((left * x, top * y, region_width * x, region_height * y), columns, rows)?
         };
         if flip_x {
             let channels = picture.channels.count();

@@ -43,24 +43,32 @@ pub fn pipeline(
 /// The modality transformation of a frame.
 #[must_use]
 pub fn modality(elements: &Elements<'_>, frame_index: u32, signed: bool) -> Modality {
-    let rescale = |of: &Elements<'_>| match (of.decimal(0x0028_1053), of.decimal(0x0028_1052)) {
+    functional_group(elements, frame_index, 0x0028_9145)
+        .and_then(|item| rescale(&item))
+        .unwrap_or_else(|| own_modality(elements, signed))
+}
+
+/// The modality transformation at the top level of an object: its table, else its rescale.
+#[must_use]
+pub fn own_modality(elements: &Elements<'_>, signed: bool) -> Modality {
+    elements
+        .item(0x0028_3000, 0)
+        .and_then(|item| Lut::read(&item, signed))
+        .map(Modality::Table)
+        .or_else(|| rescale(elements))
+        .unwrap_or(Modality::IDENTITY)
+}
+
+/// (0028,1053) and (0028,1052).
+fn rescale(of: &Elements<'_>) -> Option<Modality> {
+    match (of.decimal(0x0028_1053), of.decimal(0x0028_1052)) {
         (Some(slope), intercept) if slope != 0.0 => Some(Modality::Rescale {
             slope,
             intercept: intercept.unwrap_or_default(),
         }),
         (None, Some(intercept)) => Some(Modality::Rescale { slope: 1.0, intercept }),
         _ => None,
-    };
-    functional_group(elements, frame_index, 0x0028_9145)
-        .and_then(|item| rescale(&item))
-        .or_else(|| {
-            elements
-                .item(0x0028_3000, 0)
-                .and_then(|item| Lut::read(&item, signed))
-                .map(Modality::Table)
-        })
-        .or_else(|| rescale(elements))
-        .unwrap_or(Modality::IDENTITY)
+    }
 }
 
 /// The first usable window, else the first VOI LUT: of the frame, then of the object.

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filmroom_storage::model::{BulkValue, InstanceRecord};
 
-use super::{
-    Inner, Media, Parameters, Render, RenderError, Rendered, card, encode, identity,
-    picture::{Picture, Viewport},
-    view::{self, Overlays},
-};
+use super::{Inner, Media, Parameters, Render, RenderError, Rendered, card, encode, identity, picture::Picture, view};
 use filmroom_pixels::{
     decode::{self, Coding, Frame, Reduction, jpeg},
     elements::DataSet,
@@ -87,14 +83,24 @@ impl Render {
             }
         }
         // Frames are read by those alone who may work on them: what waits holds no memory.
-        let admission = self.inner.pool.admit(working_bytes(&description, &parameters)).await?;
+        let admission = self
+            .inner
+            .pool
+            .admit(working_bytes(instance, &description, &parameters))
+            .await?;
         let stored = self.stored(instance, frame_index, &description).await?;
         let inner = self.inner.clone();
         let key = identity(instance);
         self.inner
             .pool
             .run(admission, move || {
-                let frame = inner.decoded(stored, &key, frame_index, &description, &parameters)?;
+                let frame = inner.decoded(
+                    stored,
+                    &key,
+                    frame_index,
+                    &description,
+                    view::reduction(&description, &parameters),
+                )?;
                 let picture = view::picture(&frame, &description, &data_set, frame_index, &parameters)?;
                 let profile = super::profile::wanted(&data_set.elements(), parameters.icc_profile);
                 let (picture, profile) = super::profile::apply(picture, profile)?;
@@ -155,28 +161,11 @@ impl Inner {
         key: &str,
         frame_index: u32,
         description: &PixelDescription,
-        parameters: &Parameters,
+        reduction: Reduction,
     ) -> Result<Arc<Frame>, RenderError> {
         let (bytes, transfer_syntax_uid) = match stored {
             Stored::Decoded(frame) => return Ok(frame),
             Stored::Bytes(bytes, transfer_syntax_uid) => (bytes, transfer_syntax_uid),
-        };
-        // A region is given in pixels of the frame, and bits above the samples are lost in reduction.
-        let reduction = match parameters.viewport {
-            Some(Viewport {
-                width,
-                height,
-                source: None,
-            }) if parameters.overlays == Overlays::Hidden => {
-                let scale = (f64::from(width) / f64::from(description.columns))
-                    .min(f64::from(height) / f64::from(description.rows))
-                    .min(1.0);
-                Reduction::AtLeast {
-                    columns: (f64::from(description.columns) * scale).ceil() as u32,
-                    rows: (f64::from(description.rows) * scale).ceil() as u32,
-                }
-            }
-            _ => Reduction::None,
         };
         let frame = Arc::new(decode::decode(&bytes, &transfer_syntax_uid, description, reduction)?);
         let whole = (frame.rows, frame.columns) == (description.rows, description.columns);
@@ -228,23 +217,36 @@ fn is_needed(value: &BulkValue) -> bool {
         && !value.encapsulated
         && (matches!(
             tag,
-            "00281201" | "00281202" | "00281203" | "00281221" | "00281222" | "00281223" | "00282000" | "00283006"
+            "00281201"
+                | "00281202"
+                | "00281203"
+                | "00281221"
+                | "00281222"
+                | "00281223"
+                | "00282000"
+                | "00283006"
+                | "00700022"
         ) || (tag.starts_with("60") && tag.ends_with("3000"))
             || value.path == card::WAVEFORM_DATA
             || value.path.starts_with("0040A730"))
 }
 
-/// A rough bound of what decoding and rendering a frame takes.
-pub(super) fn working_bytes(description: &PixelDescription, parameters: &Parameters) -> usize {
-    let samples = description.sample_count().unwrap_or_default();
-    let stored = samples.saturating_mul(description.bits_allocated.div_ceil(8) as usize);
-    let viewport = parameters
-        .viewport
-        .map_or(0, |viewport| viewport.width as usize * viewport.height as usize * 3);
-    stored
-        .saturating_mul(2)
-        .saturating_add(samples)
+/// A bound of what decoding a frame and rendering it takes.
+pub(super) fn working_bytes(
+    instance: &InstanceRecord,
+    description: &PixelDescription,
+    parameters: &Parameters,
+) -> usize {
+    let pixels = description.pixel_count().unwrap_or(decode::FRAME_MAX_BYTES);
+    let channels = if description.photometric.is_monochrome() { 1 } else { 3 };
+    let viewport = parameters.viewport.map_or(0, |viewport| {
+        viewport.width as usize * viewport.height as usize * channels
+    });
+    decode::working_bytes(instance.transfer_syntax_uid.as_str(), description)
+        // The picture, and what it is encoded to.
+        .saturating_add(pixels.saturating_mul(channels))
         .saturating_add(viewport)
+        .saturating_add(pixels / 4)
 }
 
 /// True when a stored frame may be what is asked for: a JPEG in colour, as it is. Colour is not windowed.

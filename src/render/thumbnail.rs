@@ -5,7 +5,7 @@ use std::sync::Arc;
 use filmroom_storage::model::InstanceRecord;
 
 use super::{
-    Media, Parameters, Render, RenderError, Rendered, card, identity,
+    Media, Parameters, Render, RenderError, Rendered, card, identity, is_presentation_state,
     picture::{Enlarge, Viewport},
     rendered::{finish, working_bytes},
     view::{self, Overlays},
@@ -57,6 +57,11 @@ impl Render {
         media: Media,
     ) -> Result<Rendered, RenderError> {
         let data_set = self.data_set(instance).await?;
+        if is_presentation_state(instance)
+            && let Some(picture) = self.presented_thumbnail(instance, parameters, media).await?
+        {
+            return Ok(picture);
+        }
         let description = instance
             .pixel_data
             .as_ref()
@@ -64,7 +69,7 @@ impl Render {
             .and_then(|pixel_data| PixelDescription::read(&data_set.elements(), pixel_data.tag).ok());
         let bytes = description
             .as_ref()
-            .map_or(4 << 20, |description| working_bytes(description, &parameters));
+            .map_or(4 << 20, |description| working_bytes(instance, description, &parameters));
         // Frames are read by those alone who may work on them: what waits holds no memory.
         let admission = self.inner.pool.admit(bytes).await?;
         let frame = match description {
@@ -77,7 +82,13 @@ impl Render {
             .run(admission, move || {
                 let drawn = match frame {
                     Some((stored, description)) => inner
-                        .decoded(stored, &key, frame_index, &description, &parameters)
+                        .decoded(
+                            stored,
+                            &key,
+                            frame_index,
+                            &description,
+                            view::reduction(&description, &parameters),
+                        )
                         .and_then(|frame| view::picture(&frame, &description, &data_set, frame_index, &parameters)),
                     None => Err(RenderError::NotRenderable("it has no pixels".into())),
                 };
@@ -108,6 +119,36 @@ impl Render {
                 finish(&picture, media, None, profile.as_deref())
             })
             .await
+    }
+}
+
+impl Render {
+    /// The middle one of the images that a state presents, without its text; `None` where there is none that can be shown, or
+    /// where a name may be burned in.
+    async fn presented_thumbnail(
+        &self,
+        state: &InstanceRecord,
+        parameters: Parameters,
+        media: Media,
+    ) -> Result<Option<Rendered>, RenderError> {
+        let presented = match self.presented_by(state).await {
+            Ok(presented) => presented,
+            Err(RenderError::NotRenderable(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(middle) = presented.get(presented.len() / 2) else {
+            return Ok(None);
+        };
+        if names_may_show(&self.data_set(&middle.instance).await?) {
+            return Ok(None);
+        }
+        match self.presented(state, middle, &parameters, media).await {
+            Ok(picture) => Ok(Some(picture)),
+            Err(error) => match error.as_ref() {
+                RenderError::NotRenderable(_) | RenderError::Decode(_) => Ok(None),
+                _ => Err(RenderError::shared(&error)),
+            },
+        }
     }
 }
 

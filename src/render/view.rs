@@ -6,7 +6,7 @@ use super::lut::Palette;
 use super::picture::{Channels, Enlarge, Picture, Viewport};
 use super::{RenderError, overlay, presentation};
 use filmroom_pixels::colour;
-use filmroom_pixels::decode::{Frame, Samples};
+use filmroom_pixels::decode::{Frame, Reduction, Samples};
 use filmroom_pixels::elements::DataSet;
 use filmroom_pixels::pixel_description::{Photometric, PixelDescription};
 
@@ -68,6 +68,28 @@ pub enum Overlays {
     Hidden,
 }
 
+/// How much of a frame a decoder may leave out: what the viewport has no pixels for.
+#[must_use]
+pub fn reduction(description: &PixelDescription, parameters: &Parameters) -> Reduction {
+    match parameters.viewport {
+        // A region is given in pixels of the frame, and bits above the samples, which overlays may be, are lost in reduction.
+        Some(Viewport {
+            width,
+            height,
+            source: None,
+        }) if parameters.overlays == Overlays::Hidden => {
+            let scale = (f64::from(width) / f64::from(description.columns))
+                .min(f64::from(height) / f64::from(description.rows))
+                .min(1.0);
+            Reduction::AtLeast {
+                columns: (f64::from(description.columns) * scale).ceil() as u32,
+                rows: (f64::from(description.rows) * scale).ceil() as u32,
+            }
+        }
+        _ => Reduction::None,
+    }
+}
+
 /// Renders a frame.
 ///
 /// # Errors
@@ -84,42 +106,7 @@ pub fn picture(
         .photometric
         .is_monochrome()
         .then(|| presentation::pipeline(&elements, description, frame_index, parameters.window));
-    with_pipeline(frame, data_set, frame_index, parameters, pipeline.as_ref())
-}
-
-/// Renders a frame through a pipeline that was chosen elsewhere; `None` for colour.
-///
-/// # Errors
-/// As [`picture`].
-pub fn with_pipeline(
-    frame: &Frame,
-    data_set: &DataSet,
-    frame_index: u32,
-    parameters: &Parameters,
-    pipeline: Option<&Pipeline>,
-) -> Result<Picture, RenderError> {
-    let elements = data_set.elements();
-    let (channels, data) = match (frame.photometric, pipeline) {
-        (Photometric::PaletteColor, _) => {
-            let palette = Palette::read(&elements, frame.signed)
-                .ok_or_else(|| RenderError::NotRenderable("the palette is missing or unusable".into()))?;
-            (Channels::Rgb, indexed(frame, &palette))
-        }
-        (_, Some(pipeline)) if frame.samples_per_pixel == 1 => (Channels::Grey, pipeline.apply(frame)),
-        _ => (Channels::Rgb, colour::to_rgb(frame)),
-    };
-    let (width, height) = (frame.columns as usize, frame.rows as usize);
-    if data.len() != width * height * channels.count() {
-        return Err(RenderError::NotRenderable(
-            "the frame has another length than its description".into(),
-        ));
-    }
-    let mut picture = Picture {
-        width,
-        height,
-        channels,
-        data,
-    };
+    let mut picture = toned(frame, data_set, pipeline.as_ref())?;
     if parameters.overlays == Overlays::Shown {
         overlay::draw(&mut picture, &elements, frame, frame_index);
     }
@@ -136,6 +123,34 @@ pub fn with_pipeline(
             .ok_or_else(|| RenderError::Parameter("the region of the viewport lies outside the frame".into()))?;
     }
     Ok(annotate(picture, &elements, frame_index, parameters.annotation))
+}
+
+/// The whole frame in its greys or colours, without anything over it. `pipeline`: for grey frames.
+///
+/// # Errors
+/// [`RenderError::NotRenderable`] for a palette that is missing.
+pub fn toned(frame: &Frame, data_set: &DataSet, pipeline: Option<&Pipeline>) -> Result<Picture, RenderError> {
+    let (channels, data) = match (frame.photometric, pipeline) {
+        (Photometric::PaletteColor, _) => {
+            let palette = Palette::read(&data_set.elements(), frame.signed)
+                .ok_or_else(|| RenderError::NotRenderable("the palette is missing or unusable".into()))?;
+            (Channels::Rgb, indexed(frame, &palette))
+        }
+        (_, Some(pipeline)) if frame.samples_per_pixel == 1 => (Channels::Grey, pipeline.apply(frame)),
+        _ => (Channels::Rgb, colour::to_rgb(frame)),
+    };
+    let (width, height) = (frame.columns as usize, frame.rows as usize);
+    if data.len() != width * height * channels.count() {
+        return Err(RenderError::NotRenderable(
+            "the frame has another length than its description".into(),
+        ));
+    }
+    Ok(Picture {
+        width,
+        height,
+        channels,
+        data,
+    })
 }
 
 fn indexed(frame: &Frame, palette: &Palette) -> Vec<u8> {

@@ -96,6 +96,21 @@ fn everything_has_a_thumbnail() {
     }
 }
 
+/// Windows, tables, palettes, padding, aspects, colour profiles, maps and segments beside pydicom, numpy and Little CMS.
+#[test]
+fn pictures_are_those_of_other_renderers() {
+    let archive = Archive::start();
+    run(python("rendered.py").arg(archive.dicom_web()));
+}
+
+/// Images as grayscale, colour and pseudo-colour presentation states present them, beside DCMTK's rendering.
+#[test]
+fn presentation_states_present_their_images() {
+    let archive = Archive::start();
+    let folder = folder();
+    run(python("presented.py").arg(archive.dicom_web()).arg(folder.path()));
+}
+
 #[test]
 fn the_same_instance_again_is_no_second_one() {
     let archive = Archive::start();

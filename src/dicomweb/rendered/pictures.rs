@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     answer::{self, PARTS, SINGLE},
-    documents, parameters,
+    documents, parameters, presentations,
 };
 use crate::{
     DicomwebState,
@@ -24,11 +24,12 @@ use filmroom_render::Parameters;
 use filmroom_render::Render;
 use filmroom_render::RenderError;
 use filmroom_render::Rendered;
+use filmroom_render::is_presentation_state;
 use filmroom_render::number_of_frames;
 use filmroom_retrieve::RetrieveError;
 
 /// Frames rendered ahead of the one that is being sent.
-const FRAMES_AHEAD: usize = 2;
+pub(super) const FRAMES_AHEAD: usize = 2;
 
 /// A study or a series.
 pub(super) async fn of_many(
@@ -77,6 +78,9 @@ pub(super) async fn of_instance(
 ) -> Result<Response, Problem> {
     let parameters = parameters::rendering(&query)?;
     let record = record(&state, &resource).await?;
+    if is_presentation_state(&record) {
+        return presentations::retrieve(&state, &record, parameters, &accept, &base, &headers).await;
+    }
     if record.pixel_data.is_none() {
         return documents::retrieve(&state, &record, &accept, &headers).await;
     }

@@ -1,7 +1,8 @@
-//! Samples → compressed frames, losslessly (PS3.5 §8.2).
+//! Samples → compressed frames (PS3.5 §8.2), without loss in all codings but baseline JPEG.
 
 pub mod bit_writer;
 pub mod jpeg2000;
+pub mod jpeg_baseline;
 pub mod jpeg_lossless;
 pub mod jpeg_ls;
 pub mod rle;

@@ -11,6 +11,8 @@ pub mod jpeg_ls;
 pub mod jpeg_xl;
 pub mod native;
 pub mod rle;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -211,6 +213,30 @@ impl Coding {
     }
 }
 
+/// Bytes that decoding a frame takes at most, the stored frame and the result included. A stored frame that is longer than its
+/// samples is no picture that anybody made; it is counted as if it were not.
+#[must_use]
+pub fn working_bytes(transfer_syntax_uid: &str, description: &PixelDescription) -> usize {
+    let samples = description.sample_count().unwrap_or(FRAME_MAX_BYTES);
+    let cells = samples.saturating_mul(description.bits_allocated.div_ceil(8) as usize);
+    let for_a_sample: usize = match Coding::of(transfer_syntax_uid) {
+        // Cells are used as they lie, but packed and wide ones.
+        Coding::Native if matches!(description.bits_allocated, 8 | 16) => 0,
+        Coding::Native => 4,
+        // Whole cells beside the stream; inflated by doubling.
+        Coding::Rle | Coding::JpegLs => 2,
+        Coding::Deflated => 4,
+        // Coefficients and samples of two bytes, padded to blocks.
+        Coding::Jpeg if description.bits_allocated > 8 => 6,
+        Coding::Jpeg => 2,
+        // OpenJPEG has a tile and an image, jxl-oxide a plane before and behind its filters, of four bytes a sample.
+        Coding::Jpeg2000 => 10,
+        Coding::JpegXl => 14,
+        Coding::Video | Coding::Unknown => 0,
+    };
+    cells.saturating_add(samples.saturating_mul(for_a_sample))
+}
+
 /// How much of the full size a decoder may leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
@@ -229,7 +255,7 @@ pub enum Reduction {
 
 /// Decodes one frame.
 ///
-/// `frame`: as [`filmroom_retrieve::Retrieve::frame`] gives it: encapsulated frames without item headers, native frames in
+/// `frame`: as retrieval gives it: encapsulated frames without item headers, native frames in
 /// little endian byte order and starting at a byte.
 ///
 /// # Errors

@@ -4,13 +4,14 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 use flate2::{Compression, write::DeflateEncoder};
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::{Form, cells};
 use crate::{
     colour,
     compress::{
-        CompressError, jpeg_lossless,
+        CompressError,
+        jpeg_baseline::{self, Chrominance, Colour},
+        jpeg_lossless,
         jpeg_ls::{self, Order},
         jpeg2000::{self, BlockCoding},
         rle,
@@ -115,16 +116,13 @@ fn deflate(cells: &[u8]) -> Result<Vec<u8>, CompressError> {
 
 fn baseline(frame: &Frame) -> Result<Vec<u8>, CompressError> {
     let unsupported = |what: &str| CompressError::Unsupported("JPEG", what.to_owned());
-    let (Ok(columns), Ok(rows)) = (u16::try_from(frame.columns), u16::try_from(frame.rows)) else {
-        return Err(unsupported("more than 65535 rows or columns"));
-    };
     let mut frame = frame.clone();
     if frame.photometric == Photometric::YbrFull {
         colour::ybr_full_to_rgb(&mut frame);
     }
-    let kind = match (frame.samples_per_pixel, frame.photometric) {
-        (1, _) => ColorType::Luma,
-        (3, Photometric::Rgb) => ColorType::Rgb,
+    let colour = match (frame.samples_per_pixel, frame.photometric) {
+        (1, _) => Colour::Grey,
+        (3, Photometric::Rgb) => Colour::Rgb(Chrominance::Halved),
         _ => return Err(unsupported("this photometric interpretation")),
     };
     let Samples::U8(samples) = &frame.samples else {
@@ -133,13 +131,5 @@ fn baseline(frame: &Frame) -> Result<Vec<u8>, CompressError> {
     if frame.signed || frame.low_bit > 0 || frame.bits_stored > 8 {
         return Err(unsupported("signed samples"));
     }
-    let mut out = Vec::with_capacity(samples.len() / 4);
-    let mut encoder = Encoder::new(&mut out, QUALITY);
-    if kind == ColorType::Rgb {
-        encoder.set_sampling_factor(SamplingFactor::F_2_1);
-    }
-    encoder
-        .encode(samples, columns, rows, kind)
-        .map_err(|error| unsupported(&error.to_string()))?;
-    Ok(out)
+    jpeg_baseline::compress(samples, frame.columns, frame.rows, colour, QUALITY, None)
 }

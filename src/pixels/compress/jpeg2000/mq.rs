@@ -82,17 +82,16 @@ impl Encoder {
             }
             self.contexts[context] = (next_less, more_probable ^ change);
         }
-        loop {
-            self.interval <<= 1;
-            self.code <<= 1;
-            self.shifts -= 1;
-            if self.shifts == 0 {
-                self.byte();
-            }
-            if self.interval & 0x8000 != 0 {
-                break;
-            }
+        // As many shifts as bring the interval back to half, a byte each time that enough are together.
+        let mut shifts = self.interval.leading_zeros() - 16;
+        self.interval <<= shifts;
+        while shifts >= self.shifts {
+            self.code <<= self.shifts;
+            shifts -= self.shifts;
+            self.byte();
         }
+        self.code <<= shifts;
+        self.shifts -= shifts;
     }
 
     fn byte(&mut self) {

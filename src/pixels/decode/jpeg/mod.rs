@@ -3,6 +3,7 @@
 //! Common 8-bit streams go to `zune-jpeg`, which is fast; everything else, and what that crate refuses, to the decoders here.
 
 mod bit_reader;
+mod blocks;
 mod coefficients;
 mod huffman;
 mod idct;
@@ -30,6 +31,7 @@ use crate::pixel_description::{Photometric, PixelDescription, Representation};
 pub fn decode(frame: &Bytes, description: &PixelDescription) -> Result<Frame, DecodeError> {
     let head = read_head(frame)?;
     check(&head, description)?;
+    check_length(&head, frame.len())?;
     let transformed = is_transformed(&head, description);
     let (samples, photometric) = match head.process {
         Process::Lossless => (lossless::decode(frame, &head)?, description.photometric.fully_sampled()),
@@ -85,6 +87,20 @@ fn check(head: &Head, description: &PixelDescription) -> Result<(), DecodeError>
             head.components.len(),
             description.samples_per_pixel
         )));
+    }
+    Ok(())
+}
+
+/// Refuses a stream that is too short for its size, before memory is taken for the samples: no Huffman code is shorter than a
+/// bit, and each sample of a lossless stream has one, each block of the others.
+fn check_length(head: &Head, bytes: usize) -> Result<(), DecodeError> {
+    let (columns, rows) = (u64::from(head.columns), u64::from(head.rows));
+    let codes = match head.process {
+        Process::Lossless => columns * rows * head.components.len() as u64,
+        Process::Sequential | Process::Progressive => columns.div_ceil(8) * rows.div_ceil(8),
+    };
+    if (bytes as u64) * 8 < codes {
+        return Err(DecodeError::Truncated);
     }
     Ok(())
 }
