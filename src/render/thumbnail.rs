@@ -139,7 +139,8 @@ impl Render {
         let Some(middle) = presented.get(presented.len() / 2) else {
             return Ok(None);
         };
-        if names_may_show(&self.data_set(&middle.instance).await?) {
+        let data_set = self.data_set(&middle.instance).await?;
+        if names_may_show(&data_set) {
             return Ok(None);
         }
         match self.presented(state, middle, &parameters, media).await {
