@@ -47,7 +47,7 @@ impl NameTest {
                     let whole: String = word_letters(text).collect();
                     let is_known = !whole.is_empty();
                     is_known
-                        .then(|| Wanted::Exactly(NameWord::Whole(whole)))
+                        .then_some(Wanted::Exactly(NameWord::Whole(whole)))
                         .into_iter()
                         .collect()
                 }
