@@ -26,12 +26,10 @@ pub fn clip(
             end = end.min(room / step);
         }
     }
-    (begin <= end).then(|| {
-        (
-            (from.0 + dx * begin, from.1 + dy * begin),
-            (from.0 + dx * end, from.1 + dy * end),
-        )
-    })
+    (begin <= end).then_some((
+        (from.0 + dx * begin, from.1 + dy * begin),
+        (from.0 + dx * end, from.1 + dy * end),
+    ))
 }
 
 /// An ellipse around a centre through the ends of two half axes, closed.
