@@ -46,13 +46,14 @@ def windows():
             values = apply_voi_lut(apply_modality_lut(ramp, made), made)
             least, most = -200, 4095 * 1.5 - 200
             near(shown(made), ((values - least) * 255 / (most - least)).round(), f"{function} {center} {width}")
-    curve = (numpy.linspace(0, 1, 1024) ** 2 * 4095).round().astype(int)
-    made = plain(ramp.astype("<u2"), VOILUTSequence=table("VOILUTSequence", 512, curve, 12))
-    near(shown(made), (apply_voi_lut(ramp, made) * 255 / 4095).round(), "VOI LUT")
-    made = plain(ramp.astype("<u2"), ModalityLUTSequence=table("ModalityLUTSequence", 100, curve[::-1], 12),
-                 WindowCenter=2000, WindowWidth=3000)
+    curve = (numpy.linspace(0, 1, 1024) ** 2 * 65535).round().astype(int)
+    made = plain(ramp.astype("<u2"), VOILUTSequence=table("VOILUTSequence", 512, curve >> 4, 12))
+    near(shown(made), (apply_voi_lut(ramp, made).astype(int) * 255 / 4095).round(), "VOI LUT")
+    # pydicom knows modality LUTs of 8 and of 16 bits alone.
+    made = plain(ramp.astype("<u2"), ModalityLUTSequence=table("ModalityLUTSequence", 100, curve[::-1]),
+                 WindowCenter=32000, WindowWidth=48000)
     values = apply_voi_lut(apply_modality_lut(ramp, made), made)
-    near(shown(made), (values * 255 / 4095).round(), "modality LUT")
+    near(shown(made), (values * 255 / 65535).round(), "modality LUT")
 
 
 def padding():

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::config::Config;
 use api::Api;
-use filmroom_peers::{AeTitle, Expected, Peer, Peers, PeersError, Source};
+use filmroom_peers::{AeTitle, Expected, Peer, Peers, PeersError, Permission, Source};
 
 /// Arguments of `peer`.
 #[derive(Debug, Args)]
@@ -189,7 +189,7 @@ fn list(config: &Config, json: bool) -> Result<(), Failure> {
         for (key, value) in value.as_object().into_iter().flatten() {
             let is_usual = matches!(key.as_str(), "ae_title" | "address")
                 || *value == Value::Bool(false)
-                || (key == "may" && value.as_array().is_some_and(|may| may.len() == 5));
+                || (key == "may" && value.as_array().is_some_and(|may| may.len() == Permission::ALL.len()));
             if !is_usual {
                 text.push_str(&format!("  {key}={}", value.to_string().replace('"', "")));
             }

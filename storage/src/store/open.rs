@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -31,6 +32,9 @@ use crate::{
 
 /// The layout of the data folder. A later one is refused.
 const LAYOUT: &str = "filmroom data 1\n";
+/// Longest wait for who has the data folder, and the pause between two looks.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl Store {
     /// Opens or makes the data folder: takes its lock, cuts torn tails, replays intake into the index, starts the
@@ -287,13 +291,20 @@ fn take_lock(data: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .write(true)
         .open(data.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
-            "{} is in use by another process",
-            data.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Whoever has just been stopped may be at its last write.
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT_MAX => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Unavailable(format!(
+                    "{} is in use by another process",
+                    data.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 

@@ -104,6 +104,7 @@ struct Payload {
 }
 
 /// A decision, ready to be carried out.
+#[derive(Clone)]
 struct Order {
     decision: u64,
     instances: Vec<DestroyedInstance>,

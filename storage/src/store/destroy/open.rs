@@ -20,6 +20,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// A decision, and the places that are still to be seen to.
+#[derive(Clone)]
 pub(super) struct Open {
     pub(super) order: Order,
     steps: BTreeSet<Step>,
@@ -159,9 +160,9 @@ impl Store {
         }
         let left = open.left();
         if left.is_empty() {
-            self.inner.destroying.open().remove(&decision);
             let note = json!({ "decision": decision });
             self.inner.journal.append(DESTROYED, note).await?;
+            self.inner.destroying.open().remove(&decision);
             return Ok(left);
         }
         if reach == Reach::Everywhere {
@@ -183,18 +184,19 @@ impl Store {
     async fn go_on_destroying(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.inner.destroying.one.lock().await;
         let due = {
-            let mut all = self.inner.destroying.open();
+            let all = self.inner.destroying.open();
             let now = Instant::now();
-            let due = all
-                .iter()
-                .find(|(_, open)| open.next <= now)
-                .map(|(decision, _)| *decision);
-            due.and_then(|decision| all.remove(&decision))
+            let mut due = all.iter().filter(|(_, open)| open.next <= now);
+            due.next().map(|(decision, open)| (*decision, open.clone()))
         };
-        match due {
-            Some(open) => self.carry_out(open, Reach::Everywhere).await.map(drop),
-            None => Ok(()),
+        let Some((decision, open)) = due else { return Ok(()) };
+        let carried_out = self.carry_out(open, Reach::Everywhere).await;
+        if carried_out.is_err()
+            && let Some(open) = self.inner.destroying.open().get_mut(&decision)
+        {
+            open.put_off();
         }
+        carried_out.map(drop)
     }
 }
 
@@ -216,7 +218,7 @@ pub(in crate::store) async fn go_on(inner: Weak<Inner>) {
         let store = Store { inner };
         store.watch_generation();
         if let Err(error) = store.go_on_destroying().await {
-            tracing::error!(%error, "what was decided to be destroyed is not gone yet; it is gone on with at the next start");
+            tracing::error!(%error, "what was decided to be destroyed is not gone yet; it is tried again");
         }
     }
 }
