@@ -279,7 +279,7 @@ impl Audit {
         if self.commands.send(Command::Close(answer)).is_err() {
             return Ok(());
         }
-        let ended = answered.await.unwrap_or(Ok(()));
+        let ended = answered.await.unwrap_or(Err(AuditError::Closed));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -126,6 +126,12 @@ impl Viewport {
 }
 
 impl Placement {
+    /// Bytes of a colour picture that is placed.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.columns as usize * self.rows as usize * 3
+    }
+
     /// Where a point of the picture in full comes to lie.
     #[must_use]
     pub fn map(&self, (x, y): (f64, f64)) -> (f64, f64) {

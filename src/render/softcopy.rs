@@ -17,7 +17,7 @@ use super::{
     Media, Parameters, Render, RenderError, Rendered,
     annotate::annotate,
     identity, number_of_frames,
-    picture::{Channels, Picture},
+    picture::{Channels, Picture, Placement},
     presentation, profile,
     rendered::{finish, working_bytes},
     view::{self, Overlays},
@@ -147,7 +147,13 @@ impl Render {
         let image_set = self.data_set(instance).await?;
         let description = PixelDescription::read(&image_set.elements(), pixel_data.tag)?;
         let area = area_of(&state_set, &image_set, instance, frame_index, &description)?;
-        let bytes = working_bytes(instance, &description, &parameters).saturating_add(area.bytes() * 2);
+        let placement = area
+            .place(parameters.viewport.as_ref(), parameters.enlarge)
+            .ok_or_else(outside)?;
+        // A state can ask for a picture many times the size of its image.
+        let bytes = working_bytes(instance, &description, &parameters)
+            .saturating_add(area.bytes() * 2)
+            .saturating_add(placement.bytes() * 2);
         let admission = self.inner.pool.admit(bytes).await?;
         let stored = self.stored(instance, frame_index, &description).await?;
         let (inner, key) = (self.inner.clone(), identity(instance));
@@ -172,7 +178,8 @@ impl Render {
                 )?;
                 let profile = profile::wanted(&state_set.elements(), parameters.icc_profile);
                 let (toned, profile) = profile::apply(toned, profile)?;
-                let picture = draw(toned, &state_set, &image_set, &target, &frame, &area, &parameters)?;
+                let laid = (&area, &placement);
+                let picture = draw(toned, &state_set, &image_set, &target, &frame, laid, &parameters)?;
                 finish(&picture, media, parameters.quality, profile.as_deref())
             })
             .await
@@ -251,6 +258,10 @@ fn toned(
     })
 }
 
+fn outside() -> RenderError {
+    RenderError::Parameter("the region of the viewport lies outside the displayed area".into())
+}
+
 /// Shutters and overlays in the pixels of the image, then its area, turned and scaled, then graphics in the pixels of the result.
 fn draw(
     toned: Picture,
@@ -258,7 +269,7 @@ fn draw(
     image: &DataSet,
     target: &Target<'_>,
     frame: &Frame,
-    area: &Area,
+    (area, placement): (&Area, &Placement),
     parameters: &Parameters,
 ) -> Result<Picture, RenderError> {
     let (state, image) = (state.elements(), image.elements());
@@ -268,15 +279,11 @@ fn draw(
     if parameters.overlays == Overlays::Shown {
         picture = graphics::overlays(picture, &state, &image, frame, frame_index);
     }
-    let outside = || RenderError::Parameter("the region of the viewport lies outside the displayed area".into());
-    let placement = area
-        .place(parameters.viewport.as_ref(), parameters.enlarge)
-        .ok_or_else(outside)?;
-    let picture = area.cut(&picture).placed(&placement).ok_or_else(outside)?;
+    let picture = area.cut(&picture).placed(placement).ok_or_else(outside)?;
     let text = match parameters.overlays {
         Overlays::Shown => graphics::Text::Written,
         Overlays::Hidden => graphics::Text::LeftOut,
     };
-    let picture = graphics::draw(picture, &state, target, area, &placement, text);
+    let picture = graphics::draw(picture, &state, target, area, placement, text);
     Ok(annotate(picture, &image, frame_index, parameters.annotation))
 }

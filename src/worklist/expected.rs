@@ -153,7 +153,14 @@ impl ProcedureSteps {
             steps.insert(step);
             Ok(())
         });
-        noted.await.unwrap_or(Ok(()))
+        match noted.await {
+            Ok(noted) => noted,
+            Err(error) => {
+                // It is looked at again, and nothing is lost by it.
+                tracing::error!(%error, "noting that a procedure step is whole ended by a panic");
+                Ok(())
+            }
+        }
     }
 }
 

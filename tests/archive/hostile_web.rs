@@ -1,8 +1,15 @@
 //! Requests over HTTP that ask for more than anybody should: a clear refusal, and little memory for it.
 
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+};
+
 use crate::{
-    hostile::{Besieged, resident_bytes},
-    web::{Answer, ask},
+    harness::{PATIENCE, Start},
+    hostile::{Besieged, request, resident_bytes},
+    scu::connect,
+    web::{Answer, ask, multipart, read_answer},
 };
 
 /// What a request that is refused may have cost in all, on top of what the archive takes anyway.
@@ -214,6 +221,110 @@ fn metadata_that_are_made_to_explode() {
         let headers = [("Content-Type", DESCRIBED), ("Accept", JSON)];
         let answer = ask(besieged.archive.http, "POST", "/dicom-web/studies", &headers, body).unwrap();
         assert!((400..500).contains(&answer.status), "{body:?}: {}", answer.status);
+    }
+    besieged.assert_unmoved();
+}
+
+#[test]
+fn garbage_on_the_http_port() {
+    let besieged = Besieged::start();
+    let noise: Vec<u8> = (0..200_000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8)
+        .collect();
+    for bytes in [
+        noise.as_slice(),
+        &request(),
+        b"GET",
+        b"GET / HTTP/9.9\r\n\r\n",
+        &[b'A'; 300_000],
+        b"\r\n\r\n\r\n",
+    ] {
+        let mut stream = connect(besieged.archive.http).unwrap();
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    besieged.assert_unmoved();
+}
+
+/// A body that never ends is cut off, and a part that is announced and does not come is not waited for without end.
+#[test]
+fn bodies_without_end() {
+    let settings = "[http]\nstow_body_max = \"4 MiB\"\nbody_timeout = \"2s\"\n";
+    let besieged = Besieged::started(Start::default().settings(settings));
+    let head = "POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/dicom+json\r\nContent-Type: \
+                multipart/related; type=\"application/dicom\"; boundary=fixture\r\n";
+    let part = b"--fixture\r\nContent-Type: application/dicom\r\n\r\n";
+
+    // Chunk after chunk, without end.
+    let mut stream = connect(besieged.archive.http).unwrap();
+    stream
+        .write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes())
+        .unwrap();
+    let chunk = [b"10000\r\n".as_slice(), &[b'-'; 0x10000], b"\r\n"].concat();
+    let mut sent = 0u64;
+    while stream.write_all(&chunk).is_ok() {
+        sent += chunk.len() as u64;
+        assert!(sent < 1 << 30, "a gigabyte was taken");
+    }
+
+    // A length that is not kept: the sender waits, the archive does not.
+    let mut stream = connect(besieged.archive.http).unwrap();
+    stream
+        .write_all(format!("{head}Content-Length: 1000000\r\n\r\n").as_bytes())
+        .unwrap();
+    stream.write_all(part).unwrap();
+    stream.write_all(&besieged.stored.part10[..2000]).unwrap();
+    match read_answer(&mut stream) {
+        Ok(answer) => assert!((400..=599).contains(&answer.status), "{answer:?}"),
+        Err(error) => assert_ne!(
+            error.kind(),
+            std::io::ErrorKind::WouldBlock,
+            "still waiting after {PATIENCE:?}"
+        ),
+    }
+
+    // A length beyond the limit is refused at once.
+    let mut stream = connect(besieged.archive.http).unwrap();
+    stream
+        .write_all(format!("{head}Content-Length: 999999999999\r\n\r\n").as_bytes())
+        .unwrap();
+    let answer = read_answer(&mut stream).unwrap();
+    assert_eq!(answer.status, 413, "{answer:?}");
+    besieged.assert_unmoved();
+}
+
+/// Bodies that are no multipart, or no DICOM.
+#[test]
+fn bodies_that_are_something_else() {
+    let besieged = Besieged::start();
+    let post = |content_type: &str, body: &[u8]| {
+        ask(
+            besieged.archive.http,
+            "POST",
+            "/dicom-web/studies",
+            &[("Content-Type", content_type)],
+            body,
+        )
+        .unwrap()
+        .status
+    };
+    let related = "multipart/related; type=\"application/dicom\"; boundary=fixture";
+    assert!((400..500).contains(&post("text/plain", b"hello")));
+    assert!((400..500).contains(&post(related, b"hello")));
+    assert!((400..500).contains(&post("multipart/related; type=\"application/dicom\"", b"hello")));
+    assert!((400..500).contains(&post(related, b"--fixture\r\n\r\n")));
+    assert!((400..500).contains(&post(related, &multipart(&[b"hello"]).1)));
+    assert!((400..500).contains(&post(related, &multipart(&[&[0; 132]]).1)));
+    assert!((400..500).contains(&post(related, &multipart(&[]).1)));
+    let whole = &besieged.stored.part10;
+    for length in (130..whole.len() - 2).step_by(911) {
+        let status = post(related, &multipart(&[&whole[..length]]).1);
+        assert!(
+            (400..500).contains(&status),
+            "{length} of {} bytes: {status}",
+            whole.len()
+        );
     }
     besieged.assert_unmoved();
 }

@@ -117,7 +117,7 @@ pub(super) async fn ask(
     let report = match TcpListener::bind(address).await {
         Ok(listener) => tokio::select! {
             report = asked => report,
-            () = scu::take_calls(listener, peer.clone(), dimse.clone(), &reports) => return Ok(Status::Done),
+            never = scu::take_calls(listener, peer.clone(), dimse.clone(), &reports) => match never {},
         },
         Err(error) if waiting.report_to.is_some() => {
             return Err(Failure::new(

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -289,7 +290,12 @@ fn read(bytes: &Bytes, transfer_syntax: &TransferSyntaxUid, longest: usize) -> O
 }
 
 /// Answers a peer that calls back, and nobody else, for as long as this is waited for: for a command that runs without a door.
-pub async fn take_calls(listener: TcpListener, peer: Peer, config: Arc<DimseConfig>, reports: &AwaitedReports) {
+pub async fn take_calls(
+    listener: TcpListener,
+    peer: Peer,
+    config: Arc<DimseConfig>,
+    reports: &AwaitedReports,
+) -> Infallible {
     let config = Arc::new(DimseConfig {
         peers: Arc::new(Peers::of_settings([peer])),
         unknown_callers: UnknownCallers::Rejected,

@@ -56,9 +56,7 @@ pub fn apply(picture: Picture, state: &Elements<'_>, aspect: f64) -> Picture {
             "BITMAP" => {
                 let group = state.unsigned(0x0018_1623).unwrap_or_default();
                 if (0x6000..=0x601E).contains(&group) {
-                    let mut hidden = Vec::new();
-                    overlay::bits(state, group << 16, 0, |x, y| hidden.push((x, y)));
-                    hidden.into_iter().for_each(|(x, y)| picture.set(x, y, colour));
+                    overlay::bits(state, group << 16, 0, |x, y| picture.set(x, y, colour));
                 }
             }
             _ => {}

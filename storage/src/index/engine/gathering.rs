@@ -65,6 +65,8 @@ struct State {
     /// Somebody waits for the engine to have all.
     hurries: usize,
     failed: Option<String>,
+    /// How often the engine was taken up again: whoever waited meanwhile does not know what became of its rows.
+    recoveries: u64,
     stops: bool,
 }
 
@@ -93,15 +95,21 @@ impl GatheringEngine {
 
     /// Waits until the engine has all that came before.
     fn drain(&self) -> Result<(), IndexError> {
+        let state = self.shared.lock();
+        let (until, recoveries) = (state.came, state.recoveries);
+        drop(state);
+        self.wait_for(until, recoveries)
+    }
+
+    fn wait_for(&self, until: u64, recoveries: u64) -> Result<(), IndexError> {
         let mut state = self.shared.lock();
-        let until = state.came;
         state.hurries += 1;
         self.shared.came.notify_one();
-        while state.written < until && state.failed.is_none() {
+        while state.written < until && state.is_as_it_was(recoveries).is_ok() {
             state = self.shared.went.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.hurries -= 1;
-        state.check()
+        state.is_as_it_was(recoveries)
     }
 }
 
@@ -123,6 +131,14 @@ impl State {
             Some(error) => Err(IndexError::Engine(error.clone())),
             None => Ok(()),
         }
+    }
+
+    fn is_as_it_was(&self, recoveries: u64) -> Result<(), IndexError> {
+        self.check()?;
+        if self.recoveries != recoveries {
+            return Err(IndexError::Engine("it was taken up again meanwhile".into()));
+        }
+        Ok(())
     }
 
     fn add(&mut self, batch: Batch) {
@@ -304,9 +320,10 @@ impl Engine for GatheringEngine {
         if batch.is_empty() {
             return Ok(());
         }
+        let recoveries = state.recoveries;
         while state.waiting_bytes >= WAITING_MAX_BYTES {
             state = self.shared.went.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.check()?;
+            state.is_as_it_was(recoveries)?;
         }
         let is_first = state.since.is_none();
         let was_enough = state.waiting.len() >= GATHER_ROWS;
@@ -329,6 +346,8 @@ impl Engine for GatheringEngine {
         }
         // Its thread leaves the engine alone from here on.
         state.failed.get_or_insert_with(|| "it is being taken up again".into());
+        state.recoveries += 1;
+        self.shared.went.notify_all();
         drop(state);
         self.shared.inner.recover()?;
         let mut state = self.shared.lock();
@@ -346,152 +365,4 @@ impl Engine for GatheringEngine {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use proptest::prelude::*;
-
-    use super::{super::MemoryEngine, *};
-
-    #[derive(Debug, Clone)]
-    enum Operation {
-        Apply(Vec<(u8, Option<u8>)>),
-        Drain,
-        Scan(u8, Option<u8>, usize),
-        Get(u8),
-    }
-
-    fn operations() -> impl Strategy<Value = Vec<Operation>> {
-        let row = (0..40_u8, proptest::option::weighted(0.7, any::<u8>()));
-        let operation = prop_oneof![
-            5 => proptest::collection::vec(row, 0..6).prop_map(Operation::Apply),
-            1 => Just(Operation::Drain),
-            3 => (0..40_u8, proptest::option::of(0..40_u8), 1..50_usize).prop_map(|(from, to, most)| Operation::Scan(from, to, most)),
-            2 => (0..40_u8).prop_map(Operation::Get),
-        ];
-        proptest::collection::vec(operation, 1..60)
-    }
-
-    fn batch(rows: &[(u8, Option<u8>)]) -> Batch {
-        let mut batch = Batch::default();
-        for (key, value) in rows {
-            match value {
-                Some(value) => batch.put(vec![*key], vec![*value]),
-                None => batch.remove(vec![*key]),
-            }
-        }
-        batch
-    }
-
-    fn scanned(engine: &dyn Engine, from: u8, to: Option<u8>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut found = Vec::new();
-        let to = to.map(|to| [to]);
-        let visit = &mut |key: &[u8], value: &[u8]| {
-            found.push((key.to_vec(), value.to_vec()));
-            if found.len() == most {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        engine
-            .scan(&[from], to.as_ref().map(<[u8; 1]>::as_slice), visit)
-            .unwrap();
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn it_reads_as_if_there_were_nothing_between(operations in operations()) {
-            let below: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-            let (engine, model) = (GatheringEngine::new(Arc::clone(&below)).unwrap(), MemoryEngine::default());
-            for operation in operations {
-                match operation {
-                    Operation::Apply(rows) => {
-                        engine.apply(batch(&rows)).unwrap();
-                        model.apply(batch(&rows)).unwrap();
-                    }
-                    Operation::Drain => engine.drain().unwrap(),
-                    Operation::Scan(from, to, most) => {
-                        prop_assert_eq!(scanned(&engine, from, to, most), scanned(&model, from, to, most));
-                    }
-                    Operation::Get(key) => prop_assert_eq!(engine.get(&[key]).unwrap(), model.get(&[key]).unwrap()),
-                }
-            }
-            drop(engine);
-            prop_assert_eq!(scanned(below.as_ref(), 0, None, 99), scanned(&model, 0, None, 99));
-        }
-    }
-
-    #[test]
-    fn readers_miss_nothing_while_rows_go_to_the_engine() {
-        let engine = GatheringEngine::new(Arc::new(MemoryEngine::default())).unwrap();
-        let stops = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for round in 0..=255_u8 {
-                    engine.apply(batch(&[(round, Some(round))])).unwrap();
-                    if round % 8 == 0 {
-                        engine.drain().unwrap();
-                    }
-                }
-                stops.store(true, Ordering::SeqCst);
-            });
-            scope.spawn(|| {
-                let mut most = 0;
-                while !stops.load(Ordering::SeqCst) {
-                    let found = scanned(&engine, 0, None, 999);
-                    assert!(found.len() >= most && found.iter().enumerate().all(|(n, row)| row.0 == [n as u8]));
-                    most = found.len();
-                }
-            });
-        });
-        assert_eq!(scanned(&engine, 0, None, 999).len(), 256);
-    }
-
-    struct Stubborn(MemoryEngine, AtomicBool);
-
-    impl Engine for Stubborn {
-        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-            self.0.get(key)
-        }
-        fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), IndexError> {
-            self.0.scan(from, to, visit)
-        }
-        fn apply(&self, batch: Batch) -> Result<(), IndexError> {
-            if self.1.load(Ordering::SeqCst) {
-                return Err(IndexError::Engine("no".into()));
-            }
-            self.0.apply(batch)
-        }
-        fn flush(&self) -> Result<(), IndexError> {
-            Ok(())
-        }
-        fn recover(&self) -> Result<(), IndexError> {
-            Ok(())
-        }
-        fn rewrite(&self) -> Result<(), IndexError> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_failure_is_told_to_all_who_come_after_and_reads_go_on() {
-        let below = Arc::new(Stubborn(MemoryEngine::default(), AtomicBool::new(false)));
-        let engine = GatheringEngine::new(Arc::clone(&below) as _).unwrap();
-        engine.apply(batch(&[(1, Some(1))])).unwrap();
-        engine.flush().unwrap();
-        below.1.store(true, Ordering::SeqCst);
-        engine.apply(batch(&[(1, Some(2)), (2, Some(2))])).unwrap();
-        assert!(engine.flush().is_err());
-        assert!(engine.apply(batch(&[(3, Some(3))])).is_err());
-        assert_eq!(scanned(&engine, 0, None, 9), [(vec![1], vec![2]), (vec![2], vec![2])]);
-        below.1.store(false, Ordering::SeqCst);
-        engine.recover().unwrap();
-        // What the engine never had comes from the log again.
-        assert_eq!(scanned(&engine, 0, None, 9), [(vec![1], vec![1])]);
-        engine.apply(batch(&[(3, Some(3))])).unwrap();
-        engine.flush().unwrap();
-        assert_eq!(below.get(&[3]).unwrap(), Some(vec![3]));
-    }
-}
+mod tests;
