@@ -31,7 +31,7 @@ fn sources(part: &str) -> Vec<(PathBuf, String)> {
         if path.is_dir() {
             if path
                 .file_name()
-                .is_some_and(|name| name == "tests" || name == "testing")
+                .is_some_and(|name| name == "tests" || name == "testing" || name == "examples")
             {
                 continue;
             }
@@ -178,6 +178,15 @@ fn codecs_know_neither_rooms_nor_doors() {
         refuses(&format!("src/{codec}"), &crates(&ROOMS));
         refuses(&format!("src/{codec}"), &crates(&DOORS));
     }
+}
+
+/// The evaluator of retention rules is pure: it knows neither the store nor anything around it.
+#[test]
+fn retention_rules_know_nothing_of_the_archive() {
+    for forbidden in [crates(&ROOMS), crates(&DOORS), crates(&CODECS), crates(&["storage"])] {
+        refuses("src/retention", &forbidden);
+    }
+    refuses("src/retention", &["std::fs".into(), "std::time".into(), "tokio".into()]);
 }
 
 /// Only `ingest` builds a receipt.
