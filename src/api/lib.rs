@@ -6,6 +6,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod audit;
 mod commitments;
 mod forwards;
 mod local;
@@ -31,6 +32,8 @@ use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
 use filmroom_worklist::Worklist;
 
+pub use audit::AuditRoom;
+
 /// Longest body of a request, in bytes: a peer with all that can be said of it has a few thousand.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
@@ -45,10 +48,17 @@ pub struct Rooms {
     pub commitment: Commitments,
     /// Knows what is scheduled and what was performed.
     pub worklist: Worklist,
+    /// Knows who did what.
+    pub audit: AuditRoom,
 }
 
 /// All routes.
 pub fn router(rooms: Rooms) -> Router {
+    let audit = Router::new()
+        .route("/fhir/AuditEvent", get(audit::search))
+        .route("/fhir/AuditEvent/{id}", get(audit::read))
+        .route("/api/v1/audit/checkpoint", get(audit::checkpoint))
+        .with_state(rooms.audit.clone());
     Router::new()
         .route("/api/v1/peers", get(peers::list))
         .route(
@@ -67,7 +77,8 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/api/v1/procedure-steps", get(procedure_steps::list))
         .route("/api/v1/procedure-steps/{uid}", get(procedure_steps::read))
         .route("/api/v1/studies/incomplete", get(procedure_steps::incomplete))
+        .with_state(rooms)
+        .merge(audit)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(local::only))
-        .with_state(rooms)
 }

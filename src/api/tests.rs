@@ -43,6 +43,13 @@ impl Api {
                 forwarding,
                 commitment,
                 worklist,
+                audit: AuditRoom {
+                    trail: filmroom_audit::Trail::off(),
+                    source: Arc::new(filmroom_audit::xml::Source {
+                        id: "FILMROOM".into(),
+                        site: String::new(),
+                    }),
+                },
             }),
             _folder: folder,
         }

@@ -224,6 +224,27 @@ pub fn order_record(action: Action, who: Participant, us: &Participant, order: O
     .about(Object::Patient(patient))
 }
 
+/// What was done for studies was recorded, changed or read: performed procedure steps (A.5.3.13).
+#[must_use]
+pub fn procedure_record(
+    action: Action,
+    who: Participant,
+    us: &Participant,
+    studies: Vec<Study>,
+    patient: Patient,
+) -> Event {
+    let made = event(
+        EventId::ProcedureRecord,
+        &[],
+        action,
+        vec![who.requesting(), us.clone().as_role(Role::Application)],
+    );
+    let of_studies = studies
+        .into_iter()
+        .fold(made, |event, study| event.about(Object::Study(study)));
+    of_studies.about(Object::Patient(patient))
+}
+
 /// Patients' identities were corrected, linked, merged or parted (A.5.3.14). All identities concerned, the one that stays first.
 #[must_use]
 pub fn patient_record(action: Action, who: Participant, us: &Participant, patients: Vec<Patient>) -> Event {

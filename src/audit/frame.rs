@@ -1,7 +1,8 @@
 //! How an entry stands on the disk: a head, the leaf, and beside it what can be erased. Encrypted where the archive is.
 //!
 //! ```text
-//! 4  "AUD1"          8  index, little endian       4  bytes of the leaf      4  bytes of the values
+//! 4  "AUD1", or "AUDS" where leaf and values are sealed
+//!            8  index, little endian       4  bytes of the leaf      4  bytes of the values
 //! 4  CRC-32 of the head so far and of the leaf     4  CRC-32 of the values   then leaf, then values
 //! ```
 //!
@@ -18,7 +19,8 @@ use crate::error::AuditError;
 pub const PART_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a head.
 pub(crate) const HEAD_BYTES: usize = 28;
-const MAGIC: &[u8; 4] = b"AUD1";
+const PLAIN: &[u8; 4] = b"AUD1";
+const SEALED: &[u8; 4] = b"AUDS";
 
 /// Seals what goes to the disk.
 pub(crate) struct Sealer {
@@ -51,7 +53,9 @@ impl Sealer {
             into.extend_from_slice(plain);
             return Ok(());
         };
-        if plain.is_empty() {
+        // What was erased stays seen to be so.
+        if plain.is_empty() || part == Part::Values && is_erased(plain) {
+            into.extend_from_slice(plain);
             return Ok(());
         }
         let mut nonce = [0; NONCE_LEN];
@@ -70,13 +74,16 @@ impl Sealer {
         Ok(())
     }
 
-    pub(crate) fn open(&self, index: u64, part: Part, bytes: &[u8]) -> Result<Vec<u8>, AuditError> {
-        let Some(key) = &self.key else {
+    /// Opens a part. What was written before there was a key is plain.
+    pub(crate) fn open(&self, head: &Head, part: Part, bytes: &[u8]) -> Result<Vec<u8>, AuditError> {
+        if !head.is_sealed || bytes.is_empty() {
             return Ok(bytes.to_vec());
-        };
-        if bytes.is_empty() {
-            return Ok(Vec::new());
         }
+        let index = head.index;
+        let key = self.key.as_ref().ok_or_else(|| AuditError::Damaged {
+            index,
+            reason: "it is encrypted, and there is no key".into(),
+        })?;
         let damaged = || AuditError::Damaged {
             index,
             reason: "it does not open: it was changed, or the key is another".into(),
@@ -121,7 +128,7 @@ pub(crate) fn write(
         return Err(AuditError::TooLong(longest));
     }
     let start = into.len();
-    into.extend_from_slice(MAGIC);
+    into.extend_from_slice(if sealer.key.is_some() { SEALED } else { PLAIN });
     into.extend_from_slice(&index.to_le_bytes());
     // Both are at most PART_BYTES_MAX.
     into.extend_from_slice(&(sealed_leaf.len() as u32).to_le_bytes());
@@ -147,6 +154,7 @@ pub(crate) struct Head {
     pub(crate) index: u64,
     pub(crate) leaf_bytes: usize,
     pub(crate) value_bytes: usize,
+    is_sealed: bool,
     leaf_crc: u32,
     values_crc: u32,
     checked: [u8; 20],
@@ -171,11 +179,18 @@ impl Head {
             index: u64::from_le_bytes(*index),
             leaf_bytes: u32::from_le_bytes(*leaf_bytes) as usize,
             value_bytes: u32::from_le_bytes(*value_bytes) as usize,
+            is_sealed: magic == SEALED,
             leaf_crc: u32::from_le_bytes(*leaf_crc),
             values_crc: u32::from_le_bytes(*values_crc),
             checked: *checked,
         };
-        (magic == MAGIC && head.leaf_bytes <= PART_BYTES_MAX && head.value_bytes <= PART_BYTES_MAX).then_some(head)
+        let is_ours = magic == PLAIN || magic == SEALED;
+        (is_ours && head.leaf_bytes <= PART_BYTES_MAX && head.value_bytes <= PART_BYTES_MAX).then_some(head)
+    }
+
+    /// True for an entry that is encrypted.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     /// The two parts of what stands behind the head, each `None` when it is not what was written.

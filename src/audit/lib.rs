@@ -13,6 +13,7 @@
 //! signing.key            Ed25519, PKCS #8
 //! search.key             what facets are hashed with
 //! damage.json            damage that nobody has acknowledged
+//! reserve                room for the log on a full disk (reserve.rs)
 //! sent/<destination>     how far the log was sent (forward.rs)
 //! ```
 //!
@@ -46,12 +47,15 @@ pub mod merkle;
 mod postings;
 mod protected;
 mod recover;
+mod reserve;
+mod seal;
 mod search;
 mod segment;
 mod shared;
 pub mod syslog;
 #[cfg(test)]
 mod tests;
+mod trail;
 pub mod transfers;
 mod tree;
 mod verify;
@@ -69,7 +73,9 @@ pub use event::{
 };
 pub use log::{Audit, Log, Options, Proof, Recorded};
 pub use protected::Protected;
+pub use seal::seal;
 pub use search::{Cursor, Order as SearchOrder, PAGE_ENTRIES_MAX, Page, Search};
 pub use shared::Damage;
+pub use trail::{Caller, Subject, Subjects, Trail, Way};
 pub use verify::Verified;
 pub use writer::Wait;

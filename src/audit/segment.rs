@@ -255,12 +255,12 @@ pub(crate) fn whole_entry(head: &Head, behind: &[u8], sealer: &Sealer) -> Result
     };
     let (leaf, values) = head.parts(behind);
     let leaf = leaf.ok_or_else(|| damaged("its bytes are not those that were written"))?;
-    let leaf = sealer.open(head.index, Part::Leaf, leaf)?;
+    let leaf = sealer.open(head, Part::Leaf, leaf)?;
     let values = values.ok_or_else(|| damaged("the values beside it are not those that were written"))?;
     if frame::is_erased(values) {
         return entry::decode(head.index, &leaf, None);
     }
-    let values = sealer.open(head.index, Part::Values, values)?;
+    let values = sealer.open(head, Part::Values, values)?;
     entry::decode(head.index, &leaf, Some(&values))
 }
 
@@ -310,7 +310,7 @@ impl Scan {
                     let leaf = head
                         .parts(behind)
                         .0
-                        .and_then(|leaf| sealer.open(head.index, Part::Leaf, leaf).ok());
+                        .and_then(|leaf| sealer.open(&head, Part::Leaf, leaf).ok());
                     scan.leaves.push(leaf.map(|leaf| leaf_hash(&leaf)));
                     scan.index.push(offset(found), None, &[]);
                 }
@@ -343,7 +343,7 @@ fn offset(at: usize) -> u32 {
 
 /// The next entry from `at` on that has index `next` or a later one of this segment, and is all there. Where none begins at
 /// `at` itself, it is looked for: what stands between is damaged, or a torn end.
-fn next_head(bytes: &[u8], at: usize, next: u64) -> Option<(usize, Head)> {
+pub(crate) fn next_head(bytes: &[u8], at: usize, next: u64) -> Option<(usize, Head)> {
     let whole_at = |at: usize| {
         let head = bytes.get(at..).and_then(Head::read)?;
         let is_near = head.index >= next && head.index - next < u64::from(SEGMENT_ENTRIES_MAX) * 2;

@@ -11,13 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::OnceCell;
+
 use crate::{
     codes::{Action, Outcome, Purpose},
     error::AuditError,
-    event::{Detail, INSTANCES_MAX, Patient, SopClass, Study},
+    event::{Detail, Event, INSTANCES_MAX, Patient, SopClass, Study, bounded},
     events::{self, Parties},
     log::Audit,
 };
+
+/// Bytes of the longest UID; what peers call one may be longer.
+const UID_BYTES_MAX: usize = 64;
 
 /// What makes transfers the same: who, from where, what for, which study.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +99,8 @@ impl Default for Limits {
 /// A transfer under way.
 struct Open {
     transfer: Transfer,
+    /// Set when its beginning is in the log.
+    begun: Arc<OnceCell<()>>,
     since: Instant,
     last: Instant,
     series: BTreeSet<String>,
@@ -120,19 +127,8 @@ impl Transfers {
         &self.audit
     }
 
-    /// True when a transfer is under way and takes one more: then `began` would not be asked what it is.
-    fn add(&self, key: &TransferKey, item: Item<'_>) -> bool {
-        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get_mut(key) {
-            Some(open) if open.named < INSTANCES_MAX && open.since.elapsed() < self.limits.longest => {
-                open.add(item);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Says that something goes. Where no transfer of this kind is under way, one begins, which is in the log when this returns.
+    /// Says that something goes. Where no transfer of this kind is under way, one begins, which is in the log when this returns;
+    /// those that come at the same time wait for the one beginning.
     ///
     /// # Errors
     /// [`AuditError`]: nothing must go.
@@ -142,58 +138,62 @@ impl Transfers {
         item: Item<'_>,
         began: impl FnOnce() -> Transfer,
     ) -> Result<(), AuditError> {
-        if self.add(&key, item) {
+        if self.add_to_begun(&key, item) {
             return Ok(());
         }
-        self.begin(key, item, began()).await
+        // It may look into the index: not under the lock.
+        let transfer = began();
+        let beginning = transfer.begin(&key, item);
+        let (begun, ended) = self.open(&key, item, transfer);
+        let recorded = begun
+            .get_or_try_init(|| {
+                let recording = self.audit.record(beginning);
+                async move { recording.await.map(drop) }
+            })
+            .await
+            .map(|_| ());
+        if recorded.is_err() {
+            let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, open| !Arc::ptr_eq(&open.begun, &begun));
+        }
+        self.record(ended).await.and(recorded)
     }
 
-    /// As [`Transfers::went`], where it takes a look elsewhere to say what a transfer is.
-    ///
-    /// # Errors
-    /// As [`Transfers::went`]; that of `began`.
-    pub async fn went_with<E: From<AuditError>>(
+    /// Adds to a transfer whose beginning is in the log, if it takes one more.
+    fn add_to_begun(&self, key: &TransferKey, item: Item<'_>) -> bool {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(key) {
+            Some(open) if open.begun.initialized() && open.takes_more(&self.limits) => {
+                open.add(item);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes up a transfer, or the one that another has taken up meanwhile; returns those that it ends.
+    fn open(
         &self,
-        key: TransferKey,
+        key: &TransferKey,
         item: Item<'_>,
-        began: impl Future<Output = Result<Transfer, E>>,
-    ) -> Result<(), E> {
-        if self.add(&key, item) {
-            return Ok(());
+        transfer: Transfer,
+    ) -> (Arc<OnceCell<()>>, Vec<(TransferKey, Open)>) {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = all.get_mut(key).filter(|open| open.takes_more(&self.limits)) {
+            open.add(item);
+            return (Arc::clone(&open.begun), Vec::new());
         }
-        let transfer = began.await?;
-        Ok(self.begin(key, item, transfer).await?)
-    }
-
-    async fn begin(&self, key: TransferKey, item: Item<'_>, transfer: Transfer) -> Result<(), AuditError> {
-        let study = Study {
-            study_instance_uid: key.study_instance_uid.clone(),
-            accession_number: accession_number(&transfer),
-            series: some(item.series_instance_uid),
-            details: vec![Detail::new("service", key.service)],
-            ..Study::default()
-        };
-        let mut event = events::transfer_begun(transfer.parties.clone(), study, transfer.patient.clone());
-        event.purpose = transfer.purpose;
-        if key.is_failed {
-            event = event.ending(Outcome::MinorFailure, "instances could not be transferred");
+        let mut ended = Vec::new();
+        if all.len() >= self.limits.open_max
+            && let Some(oldest) = all.iter().min_by_key(|(_, open)| open.last).map(|(key, _)| key.clone())
+        {
+            ended.extend(all.remove_entry(&oldest));
         }
-        self.audit.record(event).await?;
         let mut open = Open::new(transfer);
         open.add(item);
-        let mut ended: Vec<_> = {
-            let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = (all.len() >= self.limits.open_max)
-                .then(|| all.iter().min_by_key(|(_, open)| open.last).map(|(key, _)| key.clone()))
-                .flatten();
-            let oldest = oldest.and_then(|key| all.remove_entry(&key));
-            let before = all.insert(key.clone(), open).map(|before| (key, before));
-            oldest.into_iter().chain(before).collect()
-        };
-        while let Some((key, open)) = ended.pop() {
-            self.audit.record(open.event(&key)).await?;
-        }
-        Ok(())
+        let begun = Arc::clone(&open.begun);
+        ended.extend(all.insert(key.clone(), open).map(|before| (key.clone(), before)));
+        (begun, ended)
     }
 
     /// Ends those transfers that a caller knows to have ended, so that they are recorded at once.
@@ -257,6 +257,24 @@ impl Transfers {
     }
 }
 
+impl Transfer {
+    fn begin(&self, key: &TransferKey, item: Item<'_>) -> Event {
+        let study = Study {
+            study_instance_uid: key.study_instance_uid.clone(),
+            accession_number: accession_number(self),
+            series: some(item.series_instance_uid),
+            details: vec![Detail::new("service", key.service)],
+            ..Study::default()
+        };
+        let mut event = events::transfer_begun(self.parties.clone(), study, self.patient.clone());
+        event.purpose = self.purpose;
+        if key.is_failed {
+            event = event.ending(Outcome::MinorFailure, "instances could not be transferred");
+        }
+        event
+    }
+}
+
 fn accession_number(transfer: &Transfer) -> crate::protected::Protected {
     crate::protected::Protected::new(&transfer.accession_number, crate::event::TEXT_BYTES_MAX)
 }
@@ -265,7 +283,7 @@ fn some(uid: &str) -> Vec<String> {
     if uid.is_empty() {
         Vec::new()
     } else {
-        vec![uid.to_owned()]
+        vec![bounded(uid, UID_BYTES_MAX)]
     }
 }
 
@@ -274,6 +292,7 @@ impl Open {
         let now = Instant::now();
         Self {
             transfer,
+            begun: Arc::default(),
             since: now,
             last: now,
             series: BTreeSet::new(),
@@ -283,27 +302,34 @@ impl Open {
         }
     }
 
+    fn takes_more(&self, limits: &Limits) -> bool {
+        self.named < INSTANCES_MAX && self.since.elapsed() < limits.longest
+    }
+
     fn add(&mut self, item: Item<'_>) {
         self.last = Instant::now();
         *self.went.entry(item.what).or_default() += 1;
         if !item.series_instance_uid.is_empty() && !self.series.contains(item.series_instance_uid) {
             self.named += 1;
-            self.series.insert(item.series_instance_uid.to_owned());
+            self.series.insert(bounded(item.series_instance_uid, UID_BYTES_MAX));
         }
         if item.sop_instance_uid.is_empty() {
             return;
         }
         let instances = match self.classes.get_mut(item.sop_class_uid) {
             Some(instances) => instances,
-            None => self.classes.entry(item.sop_class_uid.to_owned()).or_default(),
+            None => self
+                .classes
+                .entry(bounded(item.sop_class_uid, UID_BYTES_MAX))
+                .or_default(),
         };
         if !instances.contains(item.sop_instance_uid) {
             self.named += 1;
-            instances.insert(item.sop_instance_uid.to_owned());
+            instances.insert(bounded(item.sop_instance_uid, UID_BYTES_MAX));
         }
     }
 
-    fn event(self, key: &TransferKey) -> crate::event::Event {
+    fn event(self, key: &TransferKey) -> Event {
         let mut details = vec![Detail::new("service", key.service)];
         details.extend(
             self.went

@@ -258,7 +258,7 @@ impl Walk<'_> {
             let (Some(leaf), Some(values)) = head.parts(&behind) else {
                 return Ok(false);
             };
-            let leaf = self.shared.sealer.open(index, Part::Leaf, leaf)?;
+            let leaf = self.shared.sealer.open(&head, Part::Leaf, leaf)?;
             found.erased += u64::from(frame::is_erased(values));
             self.leaf(Some(leaf_hash(&leaf)), "", signed, found)?;
             if self.peaks.size().is_multiple_of(10_000) {

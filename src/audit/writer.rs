@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     fault, frame,
     merkle::Hash,
+    reserve::{Reserve, is_full},
     segment::{SEGMENT_BYTES_MAX, SEGMENT_ENTRIES_MAX, SEGMENT_HEAD_BYTES, Segment},
     shared::{Shared, sync_folder},
     tree::Peaks,
@@ -78,6 +79,8 @@ pub(crate) struct Writer {
     peaks: Peaks,
     /// The segment that grows, and its bytes; `None` until something is written.
     segment: Option<(Arc<Segment>, u64)>,
+    reserve: Reserve,
+    reserve_due: Instant,
     /// Bytes behind the end of the segment that a failed write left.
     is_torn: bool,
     unsynced_since: Option<Instant>,
@@ -93,12 +96,14 @@ impl Writer {
         checkpoint_every: Duration,
     ) -> Self {
         Self {
+            reserve: Reserve::open(&shared.folder.join("reserve")),
             shared,
             random: SystemRandom::new(),
             wait,
             checkpoint_every,
             peaks,
             segment,
+            reserve_due: Instant::now() + SYNC_EVERY,
             is_torn: false,
             unsynced_since: None,
             checkpoint_due: Instant::now() + checkpoint_every,
@@ -225,6 +230,22 @@ impl Writer {
         found_by: Vec<(u32, i64, Vec<u64>)>,
         is_synced: bool,
     ) -> std::io::Result<()> {
+        while let Err(error) = self.try_append(bytes, hashes, &found_by, is_synced) {
+            // On a full disk what was kept for it is used.
+            if !is_full(&error) || !self.reserve.give_up() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn try_append(
+        &mut self,
+        bytes: &[u8],
+        hashes: &[Hash],
+        found_by: &[(u32, i64, Vec<u64>)],
+        is_synced: bool,
+    ) -> std::io::Result<()> {
         let (segment, length) = self.writable()?;
         let mut peaks = self.peaks.clone();
         let mut stored = Vec::new();
@@ -251,9 +272,9 @@ impl Writer {
         }
         self.peaks = peaks;
         self.segment = Some((Arc::clone(&segment), length + bytes.len() as u64));
-        segment.grown(found_by.into_iter().map(|(offset, at, hashes)| {
-            let offset = length + u64::from(offset);
-            (u32::try_from(offset).unwrap_or(u32::MAX), at, hashes)
+        segment.grown(found_by.iter().map(|(offset, at, hashes)| {
+            let offset = length + u64::from(*offset);
+            (u32::try_from(offset).unwrap_or(u32::MAX), *at, hashes.clone())
         }));
         self.shared.grow_to(self.peaks.size());
         match (is_synced, self.unsynced_since) {
@@ -297,6 +318,10 @@ impl Writer {
     /// What is due by time.
     fn keep_up(&mut self) {
         let now = Instant::now();
+        if now >= self.reserve_due {
+            self.reserve_due = now + SYNC_EVERY;
+            self.reserve.take_back();
+        }
         if self.unsynced_since.is_some_and(|since| now >= since + SYNC_EVERY) {
             // Tried again in a second when it fails.
             self.unsynced_since = Some(now);

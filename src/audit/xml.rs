@@ -64,6 +64,12 @@ pub fn message(event: &Event, source: &Source, instances: Instances) -> String {
     String::from_utf8(writer.into_inner()).unwrap_or_default()
 }
 
+/// The time of an event as it stands in its message: UTC, to the millisecond.
+#[must_use]
+pub fn message_time(event: &Event) -> String {
+    time(event.at)
+}
+
 type Out = Writer<Vec<u8>>;
 type Attributes = Vec<(&'static str, String)>;
 

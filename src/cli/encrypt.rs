@@ -13,7 +13,7 @@ use super::{
     failure::{Failure, Status},
     logging, runtime, server,
     settings_flags::SettingsFlags,
-    standard_output,
+    standard_output, trail,
 };
 
 /// A line comes so often.
@@ -55,10 +55,16 @@ impl Encrypt {
                 Ok(()) => store.encrypt_objects(progress).await,
                 Err(error) => Err(error),
             };
+            let log = folder.join(trail::FOLDER);
+            let sealed = match store.audit_key() {
+                Some(key) => filmroom_audit::seal(&log, &key).map_err(|error| trail::failure(folder, &error)),
+                None => Ok(0),
+            };
             let closed = server::close_store(&store, folder).await;
             let done = done.map_err(|error| Failure::store(folder, &error))?;
+            let sealed = sealed?;
             closed?;
-            standard_output(&format!("{}\n", summary(done)));
+            standard_output(&format!("{}, {sealed} entries of the audit log\n", summary(done)));
             Ok(Status::Done)
         })
     }

@@ -1,11 +1,13 @@
 //! Commands: each has a file, runs to an end, and says one clear sentence when it fails.
 
+mod audit;
 mod config;
 mod demo;
 mod encrypt;
 mod failure;
 mod health;
 mod http;
+mod http_trail;
 mod import;
 mod key;
 mod logging;
@@ -17,6 +19,7 @@ mod runtime;
 mod serve;
 mod server;
 mod settings_flags;
+mod trail;
 mod verify;
 
 use std::{io::Write, process::ExitCode};
@@ -64,6 +67,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
     Verify(verify::Verify),
+    /// Verify, search and export the audit trail
+    Audit(audit::AuditCommand),
     /// Make, list and rotate the master keys of an encrypted archive
     Key(key::Key),
     /// Encrypt what was stored before encryption was turned on, while no server runs
@@ -110,6 +115,7 @@ impl CommandLine {
             Command::Peer(peer) => peer.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
+            Command::Audit(audit) => audit.run(&self.settings),
             Command::Key(key) => key.run(&self.settings),
             Command::Encrypt(encrypt) => encrypt.run(&self.settings),
             Command::Config(config) => config.run(&self.settings),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware};
 use filmroom_storage::{
     encryption::{Encryption, MasterKeys},
     state::{StateError, StatePlace},
@@ -15,10 +15,13 @@ use super::{
     failure::{Failure, Status},
     health,
     http::{self, HttpServing},
+    http_trail::{self, HttpTrail},
     runtime,
     settings_flags::reachable,
+    trail::{self, AuditTrail},
 };
 use crate::config::Config;
+use filmroom_api::AuditRoom;
 use filmroom_commitment::Commitments;
 use filmroom_dataset::DataSetDescriber;
 use filmroom_dicomweb::DicomwebState;
@@ -27,7 +30,7 @@ use filmroom_dimse::{
     tls::{TlsClient, TlsError, TlsServer},
 };
 use filmroom_forwarding::Forwarding;
-use filmroom_ingest::Ingest;
+use filmroom_ingest::{Ingest, Watcher, Watchers};
 use filmroom_peers::Peers;
 use filmroom_query::QueryRoom;
 use filmroom_retrieve::Retrieve;
@@ -39,6 +42,7 @@ pub(super) const ADDRESS_FILE: &str = "serving";
 /// A running archive.
 pub struct Server {
     store: Store,
+    trail: AuditTrail,
     rooms: Rooms,
     dimse: Serving,
     http: HttpServing,
@@ -66,9 +70,17 @@ impl Server {
         let rules = config.dicom.forward.clone();
         let forwarding = Forwarding::open(rules, retrieve.clone(), store.state(), config.forwarding())
             .map_err(|error| state_failure("the queue of what is forwarded", &error))?;
-        let ingest = match config.dicom.forward.is_empty() {
+        let trail = AuditTrail::open(config, &store).await?;
+        let mut watchers: Vec<Arc<dyn Watcher>> = Vec::new();
+        if trail.trail().is_on() {
+            watchers.push(trail.watcher());
+        }
+        if !config.dicom.forward.is_empty() {
+            watchers.push(Arc::new(forwarding.clone()));
+        }
+        let ingest = match watchers.is_empty() {
             true => Ingest::new(store.clone()),
-            false => Ingest::watched(store.clone(), Arc::new(forwarding.clone())),
+            false => Ingest::watched(store.clone(), Arc::new(Watchers(watchers))),
         };
         let rooms = Rooms {
             ingest,
@@ -87,9 +99,10 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
-        let router = router(config, &rooms, &store, &peers, &shutdown);
+        let router = router(config, &rooms, &store, &peers, &trail, &shutdown);
         let mut dimse_config = config.dimse();
         dimse_config.peers = peers;
+        dimse_config.trail = trail.trail().clone();
         dimse_config.tls = tls_client;
         let mut listeners = vec![Listener {
             socket: dimse_listener,
@@ -118,6 +131,7 @@ impl Server {
                 }
                 Ok(Self {
                     store,
+                    trail,
                     rooms,
                     dimse,
                     http,
@@ -127,6 +141,7 @@ impl Server {
             }
             (Err(error), _) | (_, Err(error)) => {
                 shutdown.cancel();
+                trail.close(&folder).await?;
                 close_store(&store, &folder).await?;
                 Err(Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))
             }
@@ -167,7 +182,9 @@ impl Server {
         tokio::join!(self.dimse.closed(), self.http.closed());
         drop(self.rooms);
         let _ = std::fs::remove_file(self.folder.join(ADDRESS_FILE));
-        close_store(&self.store, &self.folder).await
+        // Whatever becomes of the trail's end, the store is closed.
+        let recorded = self.trail.close(&self.folder).await;
+        close_store(&self.store, &self.folder).await.and(recorded)
     }
 }
 
@@ -263,7 +280,22 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
     store.close().await.map_err(|error| Failure::store(folder, &error))
 }
 
-fn router(config: &Config, rooms: &Rooms, store: &Store, peers: &Arc<Peers>, shutdown: &CancellationToken) -> Router {
+fn router(
+    config: &Config,
+    rooms: &Rooms,
+    store: &Store,
+    peers: &Arc<Peers>,
+    trail: &AuditTrail,
+    shutdown: &CancellationToken,
+) -> Router {
+    let audit = AuditRoom {
+        trail: trail.trail().clone(),
+        source: Arc::new(trail::source(config)),
+    };
+    let http_trail = HttpTrail {
+        trail: trail.trail().clone(),
+        dicomweb: config.dicomweb().base_path().to_owned(),
+    };
     let dicomweb = DicomwebState::new(
         config.dicomweb(),
         rooms.ingest.clone(),
@@ -277,7 +309,9 @@ fn router(config: &Config, rooms: &Rooms, store: &Store, peers: &Arc<Peers>, shu
             forwarding: rooms.forwarding.clone(),
             commitment: rooms.commitment.clone(),
             worklist: rooms.worklist.clone(),
+            audit,
         }))
+        .layer(middleware::from_fn_with_state(http_trail, http_trail::record))
         .merge(health::router(store.clone(), shutdown.clone()))
 }
 

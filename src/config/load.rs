@@ -202,6 +202,7 @@ impl Layers {
             ));
         }
         problems.extend(self.config.object_problems());
+        problems.extend(self.config.audit_problems());
         let mut titles: Vec<&str> = self
             .config
             .dicom

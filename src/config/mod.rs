@@ -3,6 +3,7 @@
 //! Flags win over the environment, the environment over the file, the file over defaults. What nobody knows is refused,
 //! naming the nearest setting there is.
 
+mod audit;
 mod doors;
 mod exposure;
 mod load;
@@ -13,6 +14,7 @@ mod settings;
 mod tests;
 mod value;
 
+pub use audit::{Audit, Receiver};
 pub use exposure::check_exposure;
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use objects::{

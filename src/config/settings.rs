@@ -10,6 +10,7 @@ use filmroom_storage::{
 };
 
 use super::{
+    audit::Audit,
     objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
     section::{Section, Setting, section},
     value::{Given, LogFilter, LogFormat, Size, TlsCallers, UserHashes, Value, WebOrigin},
@@ -482,5 +483,6 @@ tree! {
     index: Index "index",
     encryption: Encryption "encryption",
     run: Run "run",
+    audit: Audit "audit",
     log: Log "log",
 }

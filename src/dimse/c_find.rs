@@ -9,6 +9,7 @@ use super::{
     session::{self, Session},
     status::Status,
 };
+use filmroom_audit::{AuditError, Caller, Outcome, Trail};
 use filmroom_dataset::Builder;
 use filmroom_query::{Include, Query, QueryError, QueryRoom};
 
@@ -28,6 +29,12 @@ pub(super) async fn serve(
     let read = identifier::read(association, context, request.has_data_set).await?;
     let found = match read.and_then(|identifier| Finding::new(association, context, model, identifier)) {
         Ok(finding) => {
+            let trail = association.config().trail.clone();
+            let who = association.negotiated().caller();
+            if let Err(error) = record(&trail, who, context, &finding.identifier.attributes).await {
+                let comment = error.to_string();
+                return session::answer(association, context, &request, Status::OUT_OF_RESOURCES, &comment).await;
+            }
             finding
                 .answer(association, &session.rooms.query, context, &request)
                 .await?
@@ -43,6 +50,23 @@ pub(super) async fn serve(
         Ok(status) => session::answer(association, context, &request, status, "").await,
         Err((status, comment)) => session::answer(association, context, &request, status, &comment).await,
     }
+}
+
+/// Records that a question was asked; it is not answered before.
+pub(super) async fn record(
+    trail: &Trail,
+    who: Caller<'_>,
+    context: &Context,
+    question: &Attributes,
+) -> Result<(), AuditError> {
+    let text = || {
+        let mut json = Vec::new();
+        filmroom_dataset::write_json_attributes(&mut json, question);
+        String::from_utf8(json).unwrap_or_default()
+    };
+    trail
+        .queried(who, &context.abstract_syntax, Outcome::Success, text)
+        .await
 }
 
 /// True when the peer has cancelled the operation with this message ID. Another message is left for later.

@@ -6,7 +6,7 @@ use super::{
     message::CommandSet,
     session::{self, Session},
     status::Status,
-    sub_operation::{self, Asker, Plan, Progress, Sent},
+    sub_operation::{self, Asker, Occasion, Plan, Progress, Sent},
 };
 
 /// Serves one C-GET.
@@ -39,7 +39,8 @@ pub(super) async fn serve(
         context_id: context.id,
         request: &request,
     };
-    let performed = sub_operation::perform(association, &session.rooms.retrieve, plan, None, &mut asker).await?;
+    let performed =
+        sub_operation::perform(association, &session.rooms.retrieve, plan, Occasion::Asked, &mut asker).await?;
     session.tally.sent += performed.progress.arrived();
     match performed.lost {
         None => finish(association, context, &request, &performed.progress, performed.cancelled).await,

@@ -10,7 +10,7 @@ use super::{
     message::CommandSet,
     session::{self, Session},
     status::Status,
-    sub_operation::{self, Asker, Originator, Plan, Progress, Sent},
+    sub_operation::{self, Asker, Occasion, Originator, Plan, Progress, Sent},
 };
 
 /// Serves one C-MOVE.
@@ -65,6 +65,8 @@ pub(super) async fn serve(
     let originator = Originator {
         ae_title: association.negotiated().calling_ae_title.clone(),
         message_id: request.message_id.unwrap_or_default(),
+        user: association.negotiated().user.clone().unwrap_or_default(),
+        address: association.negotiated().peer_address.clone(),
     };
     let mut asker = Moving {
         association,
@@ -99,7 +101,14 @@ pub(super) async fn serve(
         session.tally.sent += performed.progress.arrived();
         return c_get::finish(association, context, &request, &performed.progress, performed.cancelled).await;
     }
-    let performed = sub_operation::perform(&mut destination, retrieve, plan, Some(&originator), &mut asker).await;
+    let performed = sub_operation::perform(
+        &mut destination,
+        retrieve,
+        plan,
+        Occasion::AskedBy(&originator),
+        &mut asker,
+    )
+    .await;
     let performed = match performed {
         Ok(performed) => performed,
         Err(error) => {

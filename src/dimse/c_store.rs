@@ -8,6 +8,7 @@ use super::{
     session::{self, Session, Stored},
     status::Status,
 };
+use filmroom_audit::{Caller, Trail, Way, transfers::Item};
 use filmroom_ingest::{Announced, IngestError, Outcome, Receipt, Receiving};
 
 /// Serves one C-STORE. Returns when its data set has come; the answer follows when the instance is durable, at once unless
@@ -40,11 +41,16 @@ pub(super) async fn serve(
     session.last_length = length;
     session.tally.bytes += length;
     let context_id = context.id;
+    let trail = association.config().trail.clone();
+    let from = Sender::of(association);
     session.storing.push(Box::pin(async move {
         let result = match receiving {
             Ok(receiving) => receiving.finish().await.map_err(|error| refused(&error)),
             Err(refused) => Err(refused),
         };
+        if result.is_err() {
+            from.failed(&trail, &request).await;
+        }
         Stored {
             context_id,
             response: respond(&request, result),
@@ -52,6 +58,44 @@ pub(super) async fn serve(
     }));
     let allowed = usize::from(association.negotiated().operations_performed_max.max(1));
     session.settle(association, allowed - 1).await
+}
+
+/// Who sends, for the audit trail; those instances that are taken in are recorded by the room that takes them.
+struct Sender {
+    ae_title: String,
+    user: String,
+    address: String,
+}
+
+impl Sender {
+    fn of(association: &Association) -> Self {
+        let caller = association.negotiated().caller();
+        Self {
+            ae_title: caller.ae_title.to_owned(),
+            user: caller.user.to_owned(),
+            address: caller.place.to_owned(),
+        }
+    }
+
+    /// Records that an instance was not taken in. Its study may not be known.
+    async fn failed(&self, trail: &Trail, request: &CommandSet) {
+        let from = Caller {
+            ae_title: &self.ae_title,
+            user: &self.user,
+            place: &self.address,
+        };
+        let item = Item {
+            series_instance_uid: "",
+            sop_class_uid: &request.sop_class_uid,
+            sop_instance_uid: &request.sop_instance_uid,
+            what: "instances",
+        };
+        let way = Way::In { from };
+        let failure = filmroom_audit::Outcome::MinorFailure;
+        if let Err(error) = trail.went(way, "C-STORE", "unknown", failure, item, || None).await {
+            tracing::error!(%error, "an instance that was refused is not recorded");
+        }
+    }
 }
 
 type Refused = (Status, String);

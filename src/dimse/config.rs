@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use filmroom_access::{Access, Anyone};
+use filmroom_audit::Trail;
 use filmroom_peers::Peers;
 pub use filmroom_peers::{AeTitle, AeTitleError, Peer};
 
@@ -50,6 +51,8 @@ pub struct DimseConfig {
     pub peers: Arc<Peers>,
     /// Who lets the users of callers in.
     pub access: Arc<dyn Access>,
+    /// Where it is recorded who asks for what.
+    pub trail: Trail,
     /// How peers are called that speak TLS; `None` calls none of them.
     pub tls: Option<Arc<TlsClient>>,
     /// Storage SOP classes beyond the standard's.
@@ -101,6 +104,7 @@ impl Default for DimseConfig {
             unknown_callers: UnknownCallers::Local,
             peers: Arc::default(),
             access: Arc::new(Anyone),
+            trail: Trail::off(),
             tls: None,
             other_sop_classes: OtherSopClasses::AllPrivate,
             max_pdu_length_bytes: 256 << 10,

@@ -17,9 +17,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
+use filmroom_audit::{AuditError, Caller};
+
 use super::{
     Rooms,
-    association::{Admission, Arrival, Association, AssociationError, Connection, Reach, Rejection, Service, accept},
+    association::{
+        Admission, Arrival, Association, AssociationError, Connection, Negotiated, Reach, Rejection, Service, accept,
+    },
     carrier::DimseCarrier,
     config::DimseConfig,
     n_event_report::{DimseReporter, Lines},
@@ -231,7 +235,10 @@ impl Door {
         };
         let (connection, arrival) = match secured {
             Ok(secured) => secured,
-            Err(error) => return tracing::info!(%error, "no association"),
+            Err(error) => {
+                self.refused(&address.to_string(), &error.to_string()).await;
+                return tracing::info!(%error, "no association");
+            }
         };
         let admit = || {
             if self.draining.is_cancelled() {
@@ -251,7 +258,34 @@ impl Door {
                 drop(counted);
             }
             Err(AssociationError::Closed) => tracing::debug!("a connection was closed before it asked for anything"),
-            Err(error) => tracing::info!(%error, "no association"),
+            Err(error) => {
+                if matches!(error, AssociationError::Rejected(_)) {
+                    self.refused(&address.to_string(), &error.to_string()).await;
+                }
+                tracing::info!(%error, "no association");
+            }
+        }
+    }
+
+    /// Records that somebody was not let in.
+    async fn refused(&self, address: &str, why: &str) {
+        let who = Caller {
+            place: address,
+            ..Caller::default()
+        };
+        if let Err(error) = self.config.trail.refused(who, why).await {
+            tracing::error!(%error, "a refused association is not recorded");
+        }
+    }
+
+    /// Records that a user was let in; without that, nobody is.
+    async fn let_in(&self, negotiated: &Negotiated) -> Result<(), AuditError> {
+        match negotiated.user {
+            Some(_) => {
+                let trail = &self.config.trail;
+                trail.logged_in(negotiated.caller(), "DICOM user identity").await
+            }
+            None => Ok(()),
         }
     }
 
@@ -269,6 +303,11 @@ impl Door {
             implementation_class = negotiated.peer_implementation_class_uid,
             "association opened"
         );
+        if let Err(error) = self.let_in(association.negotiated()).await {
+            tracing::error!(%error, "an association is broken off: its user cannot be recorded");
+            return association.fail(&AssociationError::Stopping).await;
+        }
+        let negotiated = association.negotiated();
         let began = Instant::now();
         let line = negotiated
             .contexts()
@@ -280,6 +319,13 @@ impl Door {
             ended = session::serve(&mut association, &mut session) => ended,
             () = self.aborting.cancelled() => Err(AssociationError::Stopping),
         };
+        let left = self
+            .config
+            .trail
+            .left(association.negotiated().caller(), &["C-STORE", "C-GET", "C-MOVE"]);
+        if let Err(error) = left.await {
+            tracing::error!(%error, "the end of transfers is not recorded");
+        }
         let tally = session.tally();
         let seconds = began.elapsed().as_secs_f32();
         match ended {

@@ -8,6 +8,7 @@ use super::{
     session::{self, Session},
     status::Status,
 };
+use filmroom_audit::Outcome;
 use filmroom_commitment::Reference;
 use filmroom_dataset::items;
 
@@ -55,6 +56,19 @@ pub(super) async fn serve(
         Ok(asked) => asked,
         Err((status, comment)) => return session::answer(association, context, &request, status, &comment).await,
     };
+    let question = || {
+        let count = asked.references.len();
+        format!("commitment of {count} instances, transaction {}", asked.transaction_uid)
+    };
+    let who = association.negotiated().caller();
+    let trail = &association.config().trail;
+    let recorded = trail
+        .queried(who, &context.abstract_syntax, Outcome::Success, question)
+        .await;
+    if let Err(error) = recorded {
+        let comment = error.to_string();
+        return session::answer(association, context, &request, Status::RESOURCE_LIMITATION, &comment).await;
+    }
     let room = session.rooms.commitment.clone();
     let ae_title = association.negotiated().calling_ae_title.clone();
     let accepted =

@@ -1,6 +1,8 @@
 //! Modality Performed Procedure Step SCP (PS3.4 §F.7): N-CREATE and N-SET; and Retrieve SCP (§F.8): N-GET.
 
-use filmroom_storage::model::Attributes;
+use std::collections::BTreeSet;
+
+use filmroom_storage::model::{Attributes, Tag};
 
 use super::{
     association::{Association, AssociationError, Context, PROCEDURE_STEP},
@@ -8,9 +10,13 @@ use super::{
     session::{self, Session},
     status::Status,
 };
+use filmroom_audit::{Action, Detail, Participant, Patient, Study, Trail, events};
 use filmroom_dataset::{Builder, CharacterSet};
-use filmroom_worklist::{ProcedureSteps, StepError};
+use filmroom_worklist::{ProcedureStep, ProcedureSteps, StepError};
 
+const PATIENT_NAME: Tag = 0x0010_0010;
+const PATIENT_ID: Tag = 0x0010_0020;
+const ISSUER_OF_PATIENT_ID: Tag = 0x0010_0021;
 /// Error ID of a step that has ended (PS3.4 table F.7.2-2).
 const MAY_NO_LONGER_BE_UPDATED: u16 = 0xA710;
 
@@ -73,6 +79,13 @@ pub(super) async fn create(
         }
         Err(refusal) => Err(refusal),
     };
+    let result = match result {
+        Ok(uid) => Recorder::of(association)
+            .kept(session.rooms.worklist.procedure_steps(), uid.as_str(), Action::Create)
+            .await
+            .map(|()| uid),
+        Err(refusal) => Err(refusal),
+    };
     match result {
         Ok(uid) => {
             let response = CommandSet {
@@ -100,6 +113,17 @@ pub(super) async fn set(
             })
             .await
         }
+        Err(refusal) => Err(refusal),
+    };
+    let result = match result {
+        Ok(unchanged) => Recorder::of(association)
+            .kept(
+                session.rooms.worklist.procedure_steps(),
+                &request.sop_instance_uid,
+                Action::Update,
+            )
+            .await
+            .map(|()| unchanged),
         Err(refusal) => Err(refusal),
     };
     match result {
@@ -132,7 +156,14 @@ pub(super) async fn get(
         session::read_data_set(association, context.id, 0).await?;
     }
     let uid = request.sop_instance_uid.clone();
-    let result = blocking(session.rooms.worklist.procedure_steps(), move |steps| steps.get(&uid)).await;
+    let found = blocking(session.rooms.worklist.procedure_steps(), move |steps| steps.get(&uid)).await;
+    let result = match found {
+        Ok(found) => Recorder::of(association)
+            .record(&found, Action::Read)
+            .await
+            .map(|()| found),
+        Err(refusal) => Err(refusal),
+    };
     let encoded = result.and_then(|(_, attributes)| {
         let listed = listed(&attributes, &request.attribute_identifiers);
         let encoded = filmroom_dataset::encode(&listed, &context.transfer_syntax, &CharacterSet::Utf8);
@@ -161,6 +192,50 @@ fn listed(attributes: &Attributes, tags: &[u32]) -> Attributes {
         out.value(element.tag, element.vr, element.value);
     }
     out.build()
+}
+
+/// Tells the audit trail what a caller did with steps.
+struct Recorder {
+    trail: Trail,
+    who: Participant,
+}
+
+impl Recorder {
+    fn of(association: &Association) -> Self {
+        Self {
+            trail: association.config().trail.clone(),
+            who: association.negotiated().caller().participant(),
+        }
+    }
+
+    /// Records that a step was made or changed, which is kept by now. A modality that is told of a failure here does it again.
+    async fn kept(self, steps: &ProcedureSteps, uid: &str, action: Action) -> Result<(), Refusal> {
+        if !self.trail.is_on() {
+            return Ok(());
+        }
+        let uid = uid.to_owned();
+        let found = blocking(steps, move |steps| steps.get(&uid)).await?;
+        self.record(&found, action).await
+    }
+
+    async fn record(self, (step, attributes): &(ProcedureStep, Attributes), action: Action) -> Result<(), Refusal> {
+        let studies: BTreeSet<&str> = step
+            .scheduled
+            .iter()
+            .map(|scheduled| scheduled.study_instance_uid.as_str())
+            .collect();
+        let studies = studies.into_iter().map(|uid| Study {
+            study_instance_uid: uid.to_owned(),
+            details: vec![Detail::new("SOPInstanceUID", &step.sop_instance_uid)],
+            ..Study::default()
+        });
+        let text = |tag| attributes.text(tag).trim().to_owned();
+        let patient = Patient::new(&text(PATIENT_ID), &text(ISSUER_OF_PATIENT_ID), &text(PATIENT_NAME));
+        let (who, studies) = (self.who, studies.collect());
+        let event = |us: &Participant| events::procedure_record(action, who, us, studies, patient);
+        let recorded = self.trail.record(event).await;
+        recorded.map_err(|error| Refusal::new(Status::PROCESSING_FAILURE, error.to_string()))
+    }
 }
 
 /// The data set of a request.

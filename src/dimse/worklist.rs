@@ -4,7 +4,7 @@ use filmroom_storage::model::Attributes;
 
 use super::{
     association::{Association, AssociationError, Context},
-    c_find::{blocking, is_cancelled},
+    c_find::{blocking, is_cancelled, record},
     identifier::{self, Identifier, Refusal},
     message::CommandSet,
     session::{self, Session},
@@ -44,6 +44,11 @@ async fn answer(
     request: &CommandSet,
     identifier: Identifier,
 ) -> Result<Result<Status, Refusal>, AssociationError> {
+    let trail = association.config().trail.clone();
+    let who = association.negotiated().caller();
+    if let Err(error) = record(&trail, who, context, &identifier.attributes).await {
+        return Ok(Err((Status::OUT_OF_RESOURCES, error.to_string())));
+    }
     let message_id = request.message_id.unwrap_or_default();
     // The third byte of extended negotiation: names by likeness (PS3.4 §K.5.1).
     let fuzzy = association.negotiated().extended(&context.abstract_syntax).get(2) == Some(&1);

@@ -55,7 +55,7 @@ impl Rule {
     /// True when the rule is about an instance. What came from the destination itself never goes back to it.
     #[must_use]
     pub fn means(&self, arrived: &Arrived) -> bool {
-        let sender = arrived.sender.as_str();
+        let sender = arrived.origin.sender.as_str();
         let is_like = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => sender.starts_with(start),
             None => sender == pattern,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use filmroom_dataset::DataSetDescriber;
-use filmroom_ingest::{Announced, Ingest};
+use filmroom_ingest::{Announced, Ingest, Subject};
 
 /// Takes instances, but fails first as often as it is told to.
 #[derive(Default)]
@@ -118,13 +118,7 @@ impl Archive {
                 study_instance_uid: None,
                 expected_length: 0,
             };
-            let origin = Origin {
-                door: Door::Dimse,
-                sender: sender.to_owned(),
-                receiver: String::new(),
-                address: String::new(),
-            };
-            let mut receiving = self.ingest.receive(announced, origin).unwrap();
+            let mut receiving = self.ingest.receive(announced, from(sender)).unwrap();
             receiving.write(instance.data_set()).await.unwrap();
             receiving.finish().await.unwrap();
         }
@@ -145,6 +139,15 @@ async fn empty(room: &Forwarding, destination: &Arc<Destination>) {
     }
     stop.cancel();
     working.await.unwrap();
+}
+
+fn from(sender: &str) -> Origin {
+    Origin {
+        door: Door::Dimse,
+        sender: sender.to_owned(),
+        receiver: String::new(),
+        address: String::new(),
+    }
 }
 
 #[tokio::test]
@@ -220,7 +223,8 @@ async fn more_of_a_series_and_one_that_comes_again_go_alone() {
         sop_class_uid: instances[1].sop_class_uid.parse().unwrap(),
         sop_instance_uid: instances[1].sop_instance_uid.parse().unwrap(),
         modality: "MR".into(),
-        sender: "MR1".into(),
+        origin: from("MR1"),
+        subject: Subject::default(),
         received_at: OffsetDateTime::now_utc() - Duration::from_secs(3600),
     };
     archive.room.arrived(&again).await.unwrap();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use filmroom_storage::{
-    model::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    model::{Origin, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
     store::{Store, StoreError},
 };
 use time::OffsetDateTime;
@@ -139,10 +139,31 @@ pub struct Arrived {
     pub sop_instance_uid: SopInstanceUid,
     /// (0008,0060); empty when there is none.
     pub modality: String,
-    /// The sender by its own name: calling AE title, user, or path of a medium.
-    pub sender: String,
+    /// Who sent it, to whom, from where, through which door.
+    pub origin: Origin,
+    /// Whose it is, as the instance itself says.
+    pub subject: Subject,
     /// When the stored instance was received: earlier when it came again.
     pub received_at: OffsetDateTime,
+}
+
+/// Whose instance it is. It never prints itself.
+#[derive(Clone, Default)]
+pub struct Subject {
+    /// (0010,0020).
+    pub patient_id: String,
+    /// (0010,0021).
+    pub issuer_of_patient_id: String,
+    /// (0010,0010).
+    pub patient_name: String,
+    /// (0008,0050).
+    pub accession_number: String,
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subject(…)")
+    }
 }
 
 /// Told of every instance after it is on stable storage and before its sender hears so, also of one that came again: its
@@ -154,6 +175,35 @@ pub trait Watcher: Send + Sync {
     /// # Errors
     /// One sentence; the sender is told that it has to send again.
     async fn arrived(&self, arrived: &Arrived) -> Result<(), String>;
+
+    /// Takes note of an instance that its sender is told is safe, though it is not stored as it came: it is kept apart, since
+    /// another has its UID, or is there in another encoding.
+    ///
+    /// # Errors
+    /// As [`Watcher::arrived`].
+    async fn not_stored_anew(&self, _arrived: &Arrived) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Several that are told, one after the other; the first that fails ends it.
+pub struct Watchers(pub Vec<Arc<dyn Watcher>>);
+
+#[async_trait]
+impl Watcher for Watchers {
+    async fn arrived(&self, arrived: &Arrived) -> Result<(), String> {
+        for watcher in &self.0 {
+            watcher.arrived(arrived).await?;
+        }
+        Ok(())
+    }
+
+    async fn not_stored_anew(&self, arrived: &Arrived) -> Result<(), String> {
+        for watcher in &self.0 {
+            watcher.not_stored_anew(arrived).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Ingest {

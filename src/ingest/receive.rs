@@ -8,7 +8,9 @@ use filmroom_storage::{
     store::{Committed, Incoming, Sealed, Store},
 };
 
-use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Watcher, collision};
+use time::OffsetDateTime;
+
+use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Subject, Watcher, collision};
 use filmroom_dataset::{DataSetError, Identity, identify, write_file_head};
 
 /// So much of a data set is held back at most until SOP Class and SOP Instance UID were met, which the file meta information
@@ -19,6 +21,10 @@ const DESCRIBE_HERE_MAX_BYTES: u64 = 4 << 20;
 
 /// (0008,0060).
 const MODALITY: Tag = 0x0008_0060;
+const ACCESSION_NUMBER: Tag = 0x0008_0050;
+const PATIENT_NAME: Tag = 0x0010_0010;
+const PATIENT_ID: Tag = 0x0010_0020;
+const ISSUER_OF_PATIENT_ID: Tag = 0x0010_0021;
 
 /// One instance on its way in. Dropping it forgets it.
 pub struct Receiving {
@@ -115,20 +121,41 @@ impl Receiving {
             sop_instance_uid: description.sop_instance_uid.clone(),
             quirks: description.quirks.clone(),
         };
-        let modality = match &watcher {
-            Some(_) => description.series.text(MODALITY).trim().to_owned(),
-            None => String::new(),
-        };
+        let told = watcher.map(|watcher| Told {
+            watcher,
+            arrived: Arrived {
+                study_instance_uid: receipt.study_instance_uid.clone(),
+                series_instance_uid: receipt.series_instance_uid.clone(),
+                sop_class_uid: receipt.sop_class_uid.clone(),
+                sop_instance_uid: receipt.sop_instance_uid.clone(),
+                modality: description.series.text(MODALITY).trim().to_owned(),
+                origin: origin.clone(),
+                subject: Subject {
+                    patient_id: description.study.text(PATIENT_ID).trim().to_owned(),
+                    issuer_of_patient_id: description.study.text(ISSUER_OF_PATIENT_ID).trim().to_owned(),
+                    patient_name: description.study.text(PATIENT_NAME).trim().to_owned(),
+                    accession_number: description.study.text(ACCESSION_NUMBER).trim().to_owned(),
+                },
+                received_at: OffsetDateTime::now_utc(),
+            },
+        });
         let outcome = match store.commit(sealed, description, &origin).await? {
             Committed::Stored(record) => {
-                tell(watcher, record, modality, &origin).await?;
+                tell(told, record).await?;
                 Outcome::Stored
             }
             Committed::AlreadyStored(record) => {
-                tell(watcher, record, modality, &origin).await?;
+                tell(told, record).await?;
                 Outcome::AlreadyStored
             }
-            Committed::Collision(collision) => collision::resolve(&store, *collision, &origin).await?,
+            Committed::Collision(collision) => {
+                let outcome = collision::resolve(&store, *collision, &origin).await?;
+                if let Some(told) = told {
+                    let kept = told.watcher.not_stored_anew(&told.arrived).await;
+                    kept.map_err(IngestError::OutOfResources)?;
+                }
+                outcome
+            }
         };
         Ok(Receipt { outcome, ..receipt })
     }
@@ -166,27 +193,22 @@ impl Receiving {
     }
 }
 
-/// Tells the watcher, if there is one.
-async fn tell(
-    watcher: Option<Arc<dyn Watcher>>,
-    record: InstanceRecord,
-    modality: String,
-    origin: &Origin,
-) -> Result<(), IngestError> {
-    let Some(watcher) = watcher else { return Ok(()) };
-    let arrived = Arrived {
-        study_instance_uid: record.study_instance_uid,
-        series_instance_uid: record.series_instance_uid,
-        sop_class_uid: record.sop_class_uid,
-        sop_instance_uid: record.sop_instance_uid,
-        modality,
-        sender: origin.sender.clone(),
-        // As precise as the index keeps it.
-        received_at: record
-            .received_at
-            .replace_nanosecond(record.received_at.nanosecond() / 1000 * 1000)
-            .unwrap_or(record.received_at),
+/// Who is told, and of what.
+struct Told {
+    watcher: Arc<dyn Watcher>,
+    arrived: Arrived,
+}
+
+/// Tells the watcher, if there is one, of what is stored now.
+async fn tell(told: Option<Told>, record: InstanceRecord) -> Result<(), IngestError> {
+    let Some(Told { watcher, mut arrived }) = told else {
+        return Ok(());
     };
+    // As precise as the index keeps it.
+    arrived.received_at = record
+        .received_at
+        .replace_nanosecond(record.received_at.nanosecond() / 1000 * 1000)
+        .unwrap_or(record.received_at);
     watcher.arrived(&arrived).await.map_err(IngestError::OutOfResources)
 }
 

@@ -126,6 +126,23 @@ fn pynetdicom_works_through_a_scheduled_step() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     };
+    let recorded = get("/fhir/AuditEvent?type=110111&agent=CT01");
+    let actions: Vec<_> = recorded["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["resource"]["action"])
+        .collect();
+    assert!(
+        ["C", "U", "R"]
+            .iter()
+            .all(|action| actions.iter().any(|found| *found == action)),
+        "{recorded}"
+    );
+    assert!(
+        recorded.to_string().contains(&**study) && recorded.to_string().contains("\"P1\""),
+        "{recorded}"
+    );
     let steps = get("/api/v1/procedure-steps");
     assert_eq!(steps["total"], 1);
     assert_eq!(steps["procedure_steps"][0]["state"], "COMPLETED");

@@ -91,7 +91,7 @@ fn agent(event: &Event, participant: &Participant) -> Value {
             json!({"system": DCM, "code": "110037", "display": "URI"}),
         );
     }
-    let mut who = json!({"identifier": {"value": participant.user_id}});
+    let mut who = json!({"identifier": {"value": known(&participant.user_id)}});
     if let (Some(who), false) = (who.as_object_mut(), participant.user_name.is_empty()) {
         who.insert("display".into(), json!(participant.user_name));
     }
@@ -117,7 +117,7 @@ fn agent(event: &Event, participant: &Participant) -> Value {
 fn entity(object: &Object) -> Value {
     match object {
         Object::Patient(patient) => {
-            let mut identifier = json!({"value": patient.id.shown()});
+            let mut identifier = json!({"value": known(patient.id.shown())});
             if let (Some(identifier), false) = (identifier.as_object_mut(), patient.issuer.is_empty()) {
                 identifier.insert("assigner".into(), json!({"display": patient.issuer.shown()}));
             }
@@ -131,8 +131,10 @@ fn entity(object: &Object) -> Value {
         Object::Study(study) => of_study(study),
         Object::Query(query) => {
             let mut made = typed("2", "System Object", "24", "Query");
-            made.insert("what".into(), json!({"identifier": {"value": query.service}}));
-            made.insert("query".into(), json!(STANDARD.encode(query.text.shown())));
+            made.insert("what".into(), json!({"identifier": {"value": known(&query.service)}}));
+            if !query.text.is_empty() {
+                made.insert("query".into(), json!(STANDARD.encode(query.text.shown())));
+            }
             with_details(made, &query.details, Vec::new())
         }
         Object::AuditLog(uri) => {
@@ -149,14 +151,14 @@ fn entity(object: &Object) -> Value {
                 SecurityKind::User => typed("1", "Person", "11", "Security User Entity"),
                 SecurityKind::Node | SecurityKind::Uri => typed("2", "System Object", "13", "Security Resource"),
             };
-            made.insert("what".into(), json!({"identifier": {"value": security.id}}));
+            made.insert("what".into(), json!({"identifier": {"value": known(&security.id)}}));
             with_details(made, &security.details, Vec::new())
         }
         Object::Order(order) => {
             let mut made = typed("2", "System Object", "20", "Job");
             made.insert(
                 "what".into(),
-                json!({"type": "ServiceRequest", "identifier": {"value": order.accession_number.shown()}}),
+                json!({"type": "ServiceRequest", "identifier": {"value": known(order.accession_number.shown())}}),
             );
             with_details(made, &order.details, Vec::new())
         }
@@ -191,6 +193,11 @@ fn of_study(study: &Study) -> Value {
         );
     }
     with_details(made, &study.details, more)
+}
+
+/// FHIR has no empty strings, and an identifier has to be there.
+fn known(text: &str) -> &str {
+    if text.is_empty() { "unknown" } else { text }
 }
 
 fn typed(kind: &str, kind_name: &str, role: &str, role_name: &str) -> Map<String, Value> {

@@ -4,6 +4,7 @@ mod forward;
 mod merkle;
 mod record;
 mod recover;
+mod seal;
 mod search;
 mod transfers;
 mod xml;
@@ -116,6 +117,7 @@ fn all_kinds() -> Vec<Event> {
         events::user_authentication(true, &us(), who(), "passcode").ending(Outcome::MinorFailure, "not let in"),
         events::user_authentication(false, &us(), who(), "passcode"),
         events::order_record(Action::Update, who(), &us(), order, patient(1)),
+        events::procedure_record(Action::Create, who(), &us(), vec![study(1)], patient(1)),
         events::patient_record(Action::Update, who(), &us(), vec![patient(1), patient(2)]),
         events::recording(false, &us(), "file:///audit", "the disk is full"),
         events::alert(EventType::UseOfRestrictedFunction, &us(), Some(who()), node())

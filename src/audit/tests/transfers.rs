@@ -138,3 +138,41 @@ async fn a_quiet_one_ends_by_itself_and_all_end_with_the_process() {
     sweeping.await.unwrap();
     assert_eq!(audit.log().size(), 4);
 }
+
+#[tokio::test]
+async fn those_that_come_at_the_same_time_are_one_transfer() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = open(folder.path());
+    let transfers = Transfers::new(audit.clone(), Limits::default());
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let transfers = transfers.clone();
+            let uid = format!("1.2.3.1.{number}");
+            tokio::spawn(async move { transfers.went(key("1.2.3"), item(&uid), transfer).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(audit.log().size(), 1);
+    transfers.end(|_| true).await.unwrap();
+    let ended = audit.log().entry(1).unwrap().event;
+    assert_eq!(ended.studies().next().unwrap().classes[0].number, 20);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_again_and_again_does_not_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = open(folder.path());
+    let transfers = Transfers::new(audit.clone(), Limits::default());
+    let trail = crate::Trail::new(transfers, us(), Box::new(|_| None));
+    for port in 1000..1500 {
+        let place = format!("10.6.6.6:{port}");
+        let who = crate::Caller {
+            place: &place,
+            ..Default::default()
+        };
+        trail.refused(who, "not among the peers").await.unwrap();
+    }
+    assert_eq!(audit.log().size(), 1);
+}

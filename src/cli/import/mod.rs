@@ -42,9 +42,9 @@ use super::{
     server,
     settings_flags::SettingsFlags,
     standard_output,
+    trail::AuditTrail,
 };
 use crate::config::{Config, LogFilter, Size, Source, Value};
-use filmroom_ingest::Ingest;
 
 /// Items found and not yet taken: a bound on memory.
 const ITEMS_WAITING_MAX: usize = 512;
@@ -134,8 +134,9 @@ impl Import {
                     runtime.block_on(async { Signals::new() })?,
                     Arc::clone(&stop),
                 ));
+                let trail = runtime.block_on(AuditTrail::open(&config, &store))?;
                 let rooms = Rooms {
-                    ingest: Ingest::new(store.clone()),
+                    ingest: trail.ingest(&store),
                     runtime: runtime.handle().clone(),
                 };
                 let progress = Progress::begin();
@@ -147,6 +148,7 @@ impl Import {
                     eprintln!("filmroom: not all has settled into packs yet: {error}; it will when the archive runs");
                 }
                 drop(rooms);
+                runtime.block_on(trail.close(folder))?;
                 runtime.block_on(server::close_store(&store, folder))?;
                 self.report(&tally, took, &ending)
             }

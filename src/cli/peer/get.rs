@@ -7,9 +7,9 @@ use crate::cli::{
     failure::{Failure, Status},
     logging, runtime, server,
     settings_flags::SettingsFlags,
+    trail::AuditTrail,
 };
 use filmroom_dimse::scu;
-use filmroom_ingest::Ingest;
 
 /// Arguments of `get`.
 #[derive(Debug, Args)]
@@ -74,9 +74,11 @@ impl Get {
             .collect();
         let runtime = runtime::build(&config.run)?;
         let store = runtime.block_on(server::open_store(&config))?;
-        let ingest = Ingest::new(store.clone());
+        let trail = runtime.block_on(AuditTrail::open(&config, &store))?;
+        let ingest = trail.ingest(&store);
         let got = runtime.block_on(scu::get(&peer, dimse, model, &identifier, &offered, &ingest, |_| {}));
         drop(ingest);
+        runtime.block_on(trail.close(&config.data.folder))?;
         runtime.block_on(server::close_store(&store, &config.data.folder))?;
         report(&peer, &got.map_err(|error| failed(&peer, &error))?, "stored")
     }

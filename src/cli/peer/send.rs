@@ -1,5 +1,7 @@
 //! `filmroom send`.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::{
@@ -12,9 +14,10 @@ use crate::cli::{
     logging, runtime, server,
     settings_flags::SettingsFlags,
     standard_output,
+    trail::AuditTrail,
 };
 use filmroom_commitment::Reference;
-use filmroom_dimse::scu;
+use filmroom_dimse::{DimseConfig, scu};
 use filmroom_retrieve::Retrieve;
 
 /// Refused instances are named up to so many.
@@ -45,11 +48,14 @@ impl Send {
         let (peer, dimse) = self.peer.resolve(&config)?;
         let runtime = runtime::build(&config.run)?;
         let store = runtime.block_on(server::open_store(&config))?;
+        let trail = runtime.block_on(AuditTrail::open(&config, &store))?;
+        let mut recording = DimseConfig::clone(&dimse);
+        recording.trail = trail.trail().clone();
         let retrieve = Retrieve::new(store.clone());
         let mut taken = Vec::new();
         let sent = runtime.block_on(scu::send(
             &peer,
-            dimse.clone(),
+            Arc::new(recording),
             &retrieve,
             self.what.selection(),
             |record, status| {
@@ -62,6 +68,7 @@ impl Send {
             },
         ));
         drop(retrieve);
+        runtime.block_on(trail.close(&config.data.folder))?;
         runtime.block_on(server::close_store(&store, &config.data.folder))?;
         let sent = sent.map_err(|error| failed(&peer, &error))?;
         if sent.sent == 0 && sent.failed.is_empty() {

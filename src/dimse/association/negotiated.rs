@@ -5,6 +5,7 @@ use std::sync::Arc;
 use filmroom_storage::model::TransferSyntaxUid;
 
 use super::uid::Service;
+use filmroom_audit::Caller;
 use filmroom_peers::Peer;
 
 /// A presentation context that was agreed on.
@@ -52,6 +53,16 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// Who calls, as it stands in the audit trail.
+    #[must_use]
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            ae_title: &self.calling_ae_title,
+            user: self.user.as_deref().unwrap_or_default(),
+            place: &self.peer_address,
+        }
+    }
+
     /// The context of this identifier.
     #[must_use]
     pub fn context(&self, id: u8) -> Option<&Context> {

@@ -9,7 +9,7 @@ use crate::{
     association::{Association, AssociationError, connect},
     config::DimseConfig,
     status::Status,
-    sub_operation::{self, Asker, Performed, Plan, Progress, Sent},
+    sub_operation::{self, Asker, Occasion, Performed, Plan, Progress, Sent},
 };
 use filmroom_peers::Peer;
 use filmroom_retrieve::{Retrieve, Selection};
@@ -43,7 +43,7 @@ pub async fn send(
         report: SendReport::default(),
         on_sent: &mut on_sent,
     };
-    let performed = sub_operation::perform(&mut association, retrieve, plan, None, &mut asker).await;
+    let performed = sub_operation::perform(&mut association, retrieve, plan, Occasion::Own, &mut asker).await;
     let report = asker.report;
     let result = match performed {
         Ok(Performed { lost: None, .. }) => Ok(()),

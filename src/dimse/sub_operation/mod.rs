@@ -11,4 +11,4 @@ mod supply;
 pub(super) use parallel::perform_together;
 pub(super) use plan::Plan;
 pub(super) use progress::Progress;
-pub(super) use send::{Asker, Originator, Performed, Sent, perform};
+pub(super) use send::{Asker, Occasion, Originator, Performed, Sent, perform};

@@ -3,7 +3,7 @@
 use tokio::sync::Mutex;
 
 use super::{
-    Asker, Originator, Plan, Progress, Sent,
+    Asker, Occasion, Originator, Plan, Progress, Sent,
     send::{answer, transmit},
     supply::{Supplied, Supply},
 };
@@ -116,7 +116,7 @@ impl<A: Asker> Shared<'_, A> {
                 Supplied::Ready(ready) => ready,
             };
             let record = ready.record.clone();
-            let answered = match transmit(receiver, ready, Some(originator)).await {
+            let answered = match transmit(receiver, ready, Occasion::AskedBy(originator)).await {
                 Ok(message_id) => answer(receiver, message_id, None).await,
                 Err(error) => Err(error),
             };

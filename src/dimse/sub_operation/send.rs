@@ -8,11 +8,12 @@ use super::{
     supply::{Ready, Supplied, Supply, next_piece},
 };
 use crate::{
-    association::{AbortReason, Association, AssociationError, Event, Wait},
+    association::{AbortReason, Association, AssociationError, Event, Negotiated, Wait},
     message::{CommandSet, Message, Operation},
     session,
     status::Status,
 };
+use filmroom_audit::{Caller, Trail, Way, transfers::Item};
 use filmroom_retrieve::Retrieve;
 
 /// Who asked for instances by C-MOVE, and in which message (PS3.7 §9.1.1.1.6).
@@ -20,6 +21,69 @@ use filmroom_retrieve::Retrieve;
 pub(crate) struct Originator {
     pub(crate) ae_title: String,
     pub(crate) message_id: u16,
+    pub(crate) user: String,
+    pub(crate) address: String,
+}
+
+/// Why instances are sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Occasion<'a> {
+    /// The receiver asked for them (C-GET).
+    Asked,
+    /// Another asked for them (C-MOVE).
+    AskedBy(&'a Originator),
+    /// This node sends them by itself.
+    Own,
+}
+
+impl Occasion<'_> {
+    /// Records that an instance is about to go; nothing goes that is not recorded.
+    async fn record(
+        self,
+        trail: &Trail,
+        negotiated: &Negotiated,
+        record: &InstanceRecord,
+    ) -> Result<(), AssociationError> {
+        if !trail.is_on() {
+            return Ok(());
+        }
+        let called = Caller {
+            ae_title: &negotiated.called_ae_title,
+            user: "",
+            place: &negotiated.peer_address,
+        };
+        let (way, service) = match self {
+            Self::Asked => (
+                Way::Out {
+                    to: negotiated.caller(),
+                },
+                "C-GET",
+            ),
+            Self::AskedBy(originator) => (
+                Way::OutFor {
+                    to: called,
+                    asked: Caller {
+                        ae_title: &originator.ae_title,
+                        user: &originator.user,
+                        place: &originator.address,
+                    },
+                },
+                "C-MOVE",
+            ),
+            Self::Own => (Way::OutByUs { to: called }, "C-STORE"),
+        };
+        let item = Item {
+            series_instance_uid: record.series_instance_uid.as_str(),
+            sop_class_uid: record.sop_class_uid.as_str(),
+            sop_instance_uid: record.sop_instance_uid.as_str(),
+            what: "instances",
+        };
+        let study = record.study_instance_uid.as_str();
+        trail
+            .went(way, service, study, filmroom_audit::Outcome::Success, item, || None)
+            .await
+            .map_err(|error| AssociationError::Source(error.to_string()))
+    }
 }
 
 /// Whoever waits for the instances to be sent.
@@ -74,7 +138,7 @@ pub(crate) async fn perform(
     receiver: &mut Association,
     retrieve: &Retrieve,
     plan: Plan,
-    originator: Option<&Originator>,
+    occasion: Occasion<'_>,
     asker: &mut impl Asker,
 ) -> Result<Performed, AssociationError> {
     let mut progress = Progress::new(plan.total);
@@ -114,7 +178,7 @@ pub(crate) async fn perform(
             });
         }
         let record = ready.record.clone();
-        let answered = match transmit(receiver, ready, originator).await {
+        let answered = match transmit(receiver, ready, occasion).await {
             Ok(message_id) => {
                 let (answered, following) =
                     tokio::join!(answer(receiver, message_id, asker.cancellable()), supply.next());
@@ -162,8 +226,14 @@ pub(crate) async fn perform(
 pub(super) async fn transmit(
     receiver: &mut Association,
     ready: Box<Ready>,
-    originator: Option<&Originator>,
+    occasion: Occasion<'_>,
 ) -> Result<u16, AssociationError> {
+    let trail = receiver.config().trail.clone();
+    occasion.record(&trail, receiver.negotiated(), &ready.record).await?;
+    let originator = match occasion {
+        Occasion::AskedBy(originator) => Some(originator),
+        Occasion::Asked | Occasion::Own => None,
+    };
     let Ready {
         record,
         sop_instance_uid,

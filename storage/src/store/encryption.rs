@@ -92,6 +92,7 @@ impl Sealing {
             index: key("filmroom index 1")?,
             journal: key("filmroom journal 1")?,
             state: key("filmroom state 1")?,
+            audit: key("filmroom audit 1")?.map(|key| *key.as_bytes()),
         })
     }
 
@@ -105,9 +106,16 @@ pub(super) struct LocalKeys {
     pub(super) index: Option<Secret>,
     pub(super) journal: Option<Secret>,
     pub(super) state: Option<Secret>,
+    pub(super) audit: Option<[u8; 32]>,
 }
 
 impl Store {
+    /// The key that the audit log beside the store is encrypted with; `None` where the archive is not.
+    #[must_use]
+    pub fn audit_key(&self) -> Option<[u8; 32]> {
+        self.inner.audit_key
+    }
+
     fn encrypted(&self) -> Result<&EncryptedObjects, StoreError> {
         let not = || StoreError::Keys("the archive is not encrypted: encryption.master_key is not set".to_owned());
         self.inner.encrypted.as_ref().ok_or_else(not)

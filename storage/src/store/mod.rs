@@ -232,6 +232,7 @@ struct Inner {
     encrypted: Option<EncryptedObjects>,
     journal: Journal,
     state: StatePlace,
+    audit_key: Option<[u8; 32]>,
     retired: Mutex<Vec<Retired>>,
     /// The batch up to which the index is on stable storage.
     flushed: Mutex<u64>,

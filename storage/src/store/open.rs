@@ -261,6 +261,7 @@ fn open(
         objects,
         stored,
         encrypted: sealing.into_objects(),
+        audit_key: keys.audit,
         journal,
         state,
         retired: Mutex::default(),
