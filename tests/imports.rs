@@ -8,7 +8,7 @@ use std::{
 };
 
 const DOORS: [&str; 4] = ["dimse", "dicomweb", "console", "api"];
-const ROOMS: [&str; 10] = [
+const ROOMS: [&str; 11] = [
     "audit",
     "ingest",
     "query",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 10] = [
     "commitment",
     "forwarding",
     "worklist",
+    "records",
 ];
 const CODECS: [&str; 2] = ["dataset", "pixels"];
 
@@ -187,6 +188,18 @@ fn retention_rules_know_nothing_of_the_archive() {
         refuses("src/retention", &forbidden);
     }
     refuses("src/retention", &["std::fs".into(), "std::time".into(), "tokio".into()]);
+}
+
+/// Only `records` destroys.
+#[test]
+fn destroying_is_done_by_records_alone() {
+    let others = ROOMS.into_iter().filter(|room| *room != "records");
+    for part in DOORS.into_iter().chain(others).chain(CODECS).chain(["cli", "config"]) {
+        for (file, text) in sources(&format!("src/{part}")) {
+            let destroys = text.contains(".destroy(") || text.contains(".destroy_if(") || text.contains("DestroyScope");
+            assert!(!destroys, "{} destroys", file.display());
+        }
+    }
 }
 
 /// Only `ingest` builds a receipt.

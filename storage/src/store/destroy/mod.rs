@@ -25,6 +25,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
@@ -57,6 +58,8 @@ pub enum DestroyScope {
 pub struct Destroyed {
     /// Number of the decision in the journal; 0 when there was nothing to destroy.
     pub decision: u64,
+    /// When it was decided, as the journal has it.
+    pub decided_at: OffsetDateTime,
     /// The instances.
     pub instances: Vec<DestroyedInstance>,
     /// Data sets kept apart that went with them, by the SHA-256 of each in hexadecimal.
@@ -176,6 +179,24 @@ impl Store {
     /// [`StoreError`]: before the decision was journaled nothing has changed; after it the rest is done later. What single
     /// stores refuse is no error, and is in [`Destroyed::left`].
     pub async fn destroy(&self, scope: DestroyScope, reason: Value) -> Result<Destroyed, StoreError> {
+        match self.destroy_if(scope, reason, |_| true).await? {
+            Some(destroyed) => Ok(destroyed),
+            // Nobody disagrees.
+            None => Err(StoreError::Unavailable("nothing was destroyed".to_owned())),
+        }
+    }
+
+    /// The same, if the caller agrees to how many instances that would be: one that came since it looked is not destroyed
+    /// unseen. `None` when it does not, and nothing has changed.
+    ///
+    /// # Errors
+    /// As [`Store::destroy`].
+    pub async fn destroy_if(
+        &self,
+        scope: DestroyScope,
+        reason: Value,
+        agrees: impl FnOnce(usize) -> bool + Send,
+    ) -> Result<Option<Destroyed>, StoreError> {
         let _one_at_a_time = self.inner.destroying.one.lock().await;
         let nothing_settles = self.inner.settling.lock().await;
         let (instances, quarantined, unread) = on_blocking_thread(self, move |store| {
@@ -184,14 +205,18 @@ impl Store {
             Ok((instances, quarantined, unread))
         })
         .await?;
+        if !agrees(instances.len()) {
+            return Ok(None);
+        }
         if instances.is_empty() && quarantined.is_empty() {
-            return Ok(Destroyed {
+            return Ok(Some(Destroyed {
                 decision: 0,
+                decided_at: OffsetDateTime::now_utc(),
                 instances,
                 quarantined,
                 left: Vec::new(),
                 unread,
-            });
+            }));
         }
         let payload = json!(Payload {
             reason,
@@ -204,13 +229,14 @@ impl Store {
         drop(nothing_settles);
         let (instances, quarantined) = (open.order.instances.clone(), open.order.quarantined.clone());
         let left = self.carry_out(open, Reach::Everywhere).await?;
-        Ok(Destroyed {
+        Ok(Some(Destroyed {
             decision: decision.number,
+            decided_at: decision.at,
             instances,
             quarantined,
             left,
             unread,
-        })
+        }))
     }
 
     /// The number of the decision that destroyed an instance; `None` for any other, known or not.

@@ -1,0 +1,95 @@
+//! What the journal has of this room: one of these a line.
+
+use filmroom_retention::{Approval, Binding, Pack, PartialDate};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Actor,
+    disposal::{Item, LeftItem},
+    fact::NewFact,
+    holds::NewHold,
+    policies::Simulated,
+};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub(crate) enum Event {
+    Facts {
+        by: Actor,
+        facts: Vec<NewFact>,
+    },
+    HoldOpened {
+        by: Actor,
+        hold: NewHold,
+    },
+    HoldReleaseAsked {
+        by: Actor,
+        hold: String,
+        reason: String,
+        closed: PartialDate,
+    },
+    HoldReleaseRefused {
+        by: Actor,
+        hold: String,
+    },
+    HoldReleased {
+        by: Actor,
+        hold: String,
+        closed: PartialDate,
+    },
+    PolicySubmitted {
+        by: Actor,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pack: Option<Box<Pack>>,
+        /// As it was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bindings: Option<Vec<Binding>>,
+    },
+    PolicySimulated {
+        by: Actor,
+        submission: String,
+        simulated: Simulated,
+    },
+    PolicyPublished {
+        by: Actor,
+        submission: String,
+        acknowledges_shortening: bool,
+    },
+    PolicyWithdrawn {
+        by: Actor,
+        submission: String,
+    },
+    BatchProposed {
+        by: Actor,
+        items: Vec<Item>,
+        approval: Approval,
+    },
+    BatchItemsLeft {
+        batch: String,
+        items: Vec<LeftItem>,
+    },
+    BatchApproved {
+        by: Actor,
+        batch: String,
+        role: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        opinion: String,
+    },
+    BatchVetoed {
+        by: Actor,
+        batch: String,
+        reason: String,
+    },
+    BatchStarted {
+        by: Actor,
+        batch: String,
+    },
+    BatchEnded {
+        batch: String,
+        /// `None` where nothing was destroyed.
+        certificate: Option<Value>,
+    },
+}

@@ -1,0 +1,179 @@
+//! The room of records: what is known of patients and studies, how long studies are kept and why, what holds them, and the one way
+//! in which anything is ever destroyed.
+//!
+//! What people decided lies in the store's journal, one line each, and nowhere else: [`Book`](book) is what follows from those lines
+//! and is made anew from them at every start. Whether a study may go is not stored: it is decided anew, by the pure function
+//! `filmroom_retention::decide`, each time that somebody asks and once more before anything is destroyed.
+//!
+//! One mutex orders decisions: what is checked still holds when it is written.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod actor;
+mod book;
+mod canonical;
+mod certificate;
+mod comma_separated;
+mod decisions;
+mod disposal;
+mod error;
+mod event;
+mod fact;
+mod holds;
+mod keys;
+mod policies;
+mod study;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use filmroom_storage::store::Store;
+use time::{Date, OffsetDateTime, UtcOffset};
+use tokio_util::sync::CancellationToken;
+
+pub use actor::Actor;
+pub use certificate::{Verified, to_html, verify_certificate};
+pub use decisions::{DecisionFilter, DecisionPage, Explained};
+pub use disposal::{Batch, BatchState, Item, ItemState, Proposal, Refused, Tombstone};
+pub use error::{Problem, RecordsError};
+pub use fact::{Fact, FactName, NewFact, PatientKey, Subject};
+pub use holds::{HoldRecord, NewHold, Release, Scope};
+pub use policies::{PolicyVersion, Submission, SubmissionState};
+
+use book::Book;
+use event::Event;
+use keys::Keys;
+
+/// The kind under which the journal has what this room decides.
+const KIND: &str = "records";
+/// What was begun and waits is looked after so often.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+
+/// How the room is set up.
+#[derive(Clone)]
+pub struct Options {
+    /// The site of studies of which nobody said another.
+    pub site: String,
+    /// The offset of its clocks from UTC, in winter: a day is over when it is over there.
+    pub utc_offset: UtcOffset,
+    /// The site is a public one, where approvals may be needed that others do not need.
+    pub is_public: bool,
+    /// How long backups are kept, in days: certificates say when the last copy is gone. `None` where there are none.
+    pub backups_days: Option<u32>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            site: "main".to_owned(),
+            utc_offset: UtcOffset::UTC,
+            is_public: false,
+            backups_days: None,
+            clock: Arc::new(OffsetDateTime::now_utc),
+        }
+    }
+}
+
+/// The room. Cheap to clone.
+#[derive(Clone)]
+pub struct Records {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    options: Options,
+    keys: Keys,
+    /// Held from looking whether something may be decided to having it in the journal and in the book.
+    deciding: tokio::sync::Mutex<()>,
+    book: RwLock<Book>,
+}
+
+impl Records {
+    /// Opens the room: reads the journal.
+    ///
+    /// # Errors
+    /// [`RecordsError`] when the journal does not read, or its keys.
+    pub async fn open(store: Store, options: Options) -> Result<Self, RecordsError> {
+        let keys = Keys::open(store.state())?;
+        let mut book = Book::default();
+        for decision in store.journal().read(0).await? {
+            book.replay(&decision)?;
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                options,
+                keys,
+                deciding: tokio::sync::Mutex::new(()),
+                book: RwLock::new(book),
+            }),
+        })
+    }
+
+    /// The day at the site.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        let now = (self.inner.options.clock)();
+        now.to_offset(self.inner.options.utc_offset).date()
+    }
+
+    /// The public key that certificates are signed with, in hexadecimal.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        self.inner.keys.public_key()
+    }
+
+    /// Goes on with disposals that were begun, and looks after batches, until `shutdown` is cancelled.
+    pub async fn work(self, shutdown: CancellationToken) {
+        loop {
+            if let Err(error) = self.go_on().await {
+                tracing::error!(%error, "disposals that were begun cannot be gone on with; it is tried again");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.inner.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a decision down; it is durable, and in force, when this returns. The caller holds `deciding`. Returns its number.
+    async fn decide(&self, event: Event) -> Result<u64, RecordsError> {
+        let payload = serde_json::to_value(&event).map_err(|error| RecordsError::Failed(error.to_string()))?;
+        let decision = self.inner.store.journal().append(KIND, payload).await?;
+        let mut book = self.inner.book.write().unwrap_or_else(PoisonError::into_inner);
+        book.apply(decision.number, decision.at, event);
+        Ok(decision.number)
+    }
+
+    /// Runs what reads the index on a thread that may wait.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, RecordsError> {
+        let room = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&room)).await;
+        done.map_err(|error| RecordsError::Failed(error.to_string()))?
+    }
+
+    /// Refuses to go on when the clock stands before what was decided last: days would be counted wrongly.
+    fn check_clock(&self) -> Result<(), RecordsError> {
+        let now = (self.inner.options.clock)();
+        match self.book().latest {
+            Some(latest) if now + time::Duration::hours(1) < latest => Err(RecordsError::conflict(
+                "clock-behind",
+                "the clock stands before the latest decision of the journal: set it right first",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
