@@ -153,6 +153,16 @@ fn rooms_do_not_know_doors() {
     }
 }
 
+/// What stands before the doors knows none of them, and no room but those that know people and write down what they do.
+#[test]
+fn admission_knows_access_and_audit_alone() {
+    refuses("src/admission", &crates(&DOORS));
+    let known = ["access", "audit"];
+    let others: Vec<&str> = ROOMS.into_iter().filter(|room| !known.contains(room)).collect();
+    refuses("src/admission", &crates(&others));
+    refuses("src/admission", &store_engines());
+}
+
 #[test]
 fn readers_do_not_know_ingest() {
     for room in ["query", "render"] {

@@ -1,16 +1,30 @@
-//! The room that decides who is let in. So far it is asked by the DIMSE door, about the user behind a calling entity.
+//! The room that decides who is let in, and what they may do.
 //!
-//! [`Access`] is the boundary: doors say what a caller claims, an implementation believes it or not.
+//! [`Directory`] knows accounts, tokens and sessions and makes a [`Principal`] of what a caller shows; [`Principal::may`] is the one
+//! decision. Over DIMSE [`Access`] is the boundary: the door says what a caller claims of its user, [`Users`] asks the directory.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod account;
+mod directory;
+mod passcode;
+mod role;
+mod secret;
+mod sign_in;
+mod throttle;
 mod users;
 
 use async_trait::async_trait;
 
-pub use users::{Demand, Passcode, Users, hash};
+pub use account::{Account, KnownBy, NAME_CHARACTERS_MAX, Principal, Token};
+pub use directory::{Directory, DirectoryError, TOKEN_LIFE_MAX};
+pub use passcode::{PASSCODE_CHARACTERS_MIN, Passcode};
+pub use role::{Action, Role};
+pub use secret::new_passcode;
+pub use sign_in::Refused;
+pub use users::{Demand, Users};
 
 /// What a caller says of its user (PS3.7 §D.3.3.7.1).
 #[derive(Clone, PartialEq, Eq)]
@@ -43,13 +57,6 @@ pub struct Caller<'a> {
     pub claim: Option<&'a Claim>,
 }
 
-/// A user that is believed to be one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// By what name.
-    pub name: String,
-}
-
 /// Why a caller is not let in. For the log; the caller learns nothing from it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -62,6 +69,9 @@ pub enum Denied {
     /// The claim is of a kind that cannot be checked here.
     #[error("{0} cannot be checked here")]
     Unsupported(&'static str),
+    /// There were too many tries.
+    #[error("there were too many tries")]
+    Wait,
     /// The check could not be made.
     #[error("the check failed: {0}")]
     Failed(String),
@@ -74,18 +84,7 @@ pub trait Access: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`Denied`].
-    async fn admit(&self, caller: &Caller<'_>) -> Result<Option<User>, Denied>;
-}
-
-/// Lets nobody in.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nobody;
-
-#[async_trait]
-impl Access for Nobody {
-    async fn admit(&self, _: &Caller<'_>) -> Result<Option<User>, Denied> {
-        Err(Denied::Unknown)
-    }
+    async fn admit(&self, caller: &Caller<'_>) -> Result<Option<Principal>, Denied>;
 }
 
 /// Lets everybody in and believes nothing.
@@ -94,7 +93,7 @@ pub struct Anyone;
 
 #[async_trait]
 impl Access for Anyone {
-    async fn admit(&self, _: &Caller<'_>) -> Result<Option<User>, Denied> {
+    async fn admit(&self, _: &Caller<'_>) -> Result<Option<Principal>, Denied> {
         Ok(None)
     }
 }

@@ -1,160 +1,122 @@
-//! Users of the settings, each with the Argon2 hash of a passcode (RFC 9106).
+//! Users of DIMSE callers: the accounts and tokens of the directory.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use argon2::{
-    Argon2, PasswordVerifier,
-    password_hash::{PasswordHash, PasswordHasher, SaltString, rand_core::OsRng},
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
+
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 
-use super::{Access, Caller, Claim, Denied, User};
-
-/// Passcodes hashed at one time: each takes 19 MiB and a processor for some ten milliseconds.
-const HASHED_AT_ONCE: usize = 2;
-/// Longest name or passcode that is looked at, in bytes.
-const LENGTH_MAX: usize = 1024;
-
-/// What only its owner knows; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Passcode(Vec<u8>);
-
-impl From<Vec<u8>> for Passcode {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl std::fmt::Debug for Passcode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Passcode(…)")
-    }
-}
+use super::{Access, Caller, Claim, Denied, Directory, Principal, Refused};
 
 /// Whether callers have to name a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
-    /// They may; who does has to be right.
+    /// What they say of one is not looked at.
+    Ignored,
+    /// They may; a passcode that is shown has to be right, once there are accounts.
     Optional,
-    /// They must.
+    /// They must, and prove it.
     Required,
 }
 
-/// The users there are.
+/// Believes what the directory knows.
+#[derive(Debug, Clone)]
 pub struct Users {
-    /// Name to Argon2 hash in PHC form; an empty hash believes the name alone.
-    hashes: BTreeMap<String, String>,
+    directory: Arc<Directory>,
     demand: Demand,
-    /// Hashed instead when there is no such user, so that it takes as long.
-    nobody: String,
-    at_once: Arc<Semaphore>,
-}
-
-impl std::fmt::Debug for Users {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Users")
-            .field("demand", &self.demand)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The Argon2id hash of a passcode, with a salt of its own, in PHC form.
-///
-/// # Errors
-/// One phrase.
-pub fn hash(passcode: &[u8]) -> Result<String, String> {
-    let salt = SaltString::generate(&mut OsRng);
-    let hashed = Argon2::default().hash_password(passcode, &salt);
-    hashed.map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }
 
 impl Users {
-    /// Users by name, each with a hash as [`hash`] makes it.
-    ///
-    /// # Errors
-    /// One sentence when a hash is none.
-    pub fn new(hashes: BTreeMap<String, String>, demand: Demand) -> Result<Self, String> {
-        for (name, hash) in &hashes {
-            if !hash.is_empty() {
-                PasswordHash::new(hash)
-                    .map_err(|error| format!("the hash of user {name} is no Argon2 hash in PHC form: {error}"))?;
-            }
-        }
-        Ok(Self {
-            hashes,
-            demand,
-            nobody: hash(b"nobody")?,
-            at_once: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
-        })
+    /// The users of a directory.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, demand: Demand) -> Self {
+        Self { directory, demand }
     }
 
-    async fn check(&self, username: &str, passcode: &Passcode) -> Result<User, Denied> {
-        if username.len() > LENGTH_MAX || passcode.0.len() > LENGTH_MAX {
-            return Err(Denied::Unknown);
-        }
-        let known = self.hashes.get(username).filter(|hash| !hash.is_empty());
-        let is_known = known.is_some();
-        let hash = known.unwrap_or(&self.nobody).clone();
-        let passcode = passcode.clone();
-        let failed = |error: &dyn std::fmt::Display| Denied::Failed(error.to_string());
-        let permit = self
-            .at_once
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| failed(&error))?;
-        let is_right = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let hash = PasswordHash::new(&hash)?;
-            Argon2::default().verify_password(&passcode.0, &hash)
-        })
-        .await
-        .map_err(|error| failed(&error))?
-        .is_ok();
-        if is_known && is_right {
-            let name = username.to_owned();
-            Ok(User { name })
-        } else {
-            Err(Denied::Unknown)
+    async fn check(&self, claim: &Claim, from: IpAddr) -> Result<Principal, Denied> {
+        match claim {
+            Claim::Passcode { username, passcode } => {
+                let known = self.directory.by_passcode(username, passcode, from).await;
+                known.map_err(|refused| match refused {
+                    Refused::Unknown => Denied::Unknown,
+                    Refused::Wait(_) => Denied::Wait,
+                    Refused::Failed(why) => Denied::Failed(why),
+                })
+            }
+            Claim::Jwt(text) => self.directory.by_token(text).ok_or(Denied::Unknown),
+            Claim::Username(_) => Err(Denied::Unsupported("a name without a passcode")),
+            Claim::Kerberos => Err(Denied::Unsupported("a Kerberos service ticket")),
+            Claim::Saml => Err(Denied::Unsupported("a SAML assertion")),
         }
     }
 }
 
 #[async_trait]
 impl Access for Users {
-    async fn admit(&self, caller: &Caller<'_>) -> Result<Option<User>, Denied> {
-        let user = match caller.claim {
-            None if self.demand == Demand::Required => return Err(Denied::Unnamed),
-            None => return Ok(None),
-            Some(Claim::Passcode { username, passcode }) => self.check(username, passcode).await?,
-            Some(Claim::Username(name)) => match self.hashes.get(name) {
-                Some(hash) if hash.is_empty() => User { name: name.clone() },
-                _ => return Err(Denied::Unknown),
-            },
-            Some(Claim::Kerberos) => return Err(Denied::Unsupported("a Kerberos service ticket")),
-            Some(Claim::Saml) => return Err(Denied::Unsupported("a SAML assertion")),
-            Some(Claim::Jwt(_)) => return Err(Denied::Unsupported("a JSON web token")),
+    async fn admit(&self, caller: &Caller<'_>) -> Result<Option<Principal>, Denied> {
+        let is_required = self.demand == Demand::Required;
+        let claim = match caller.claim {
+            None if is_required => return Err(Denied::Unnamed),
+            Some(claim) if self.demand != Demand::Ignored => claim,
+            _ => return Ok(None),
         };
-        Ok(Some(user))
+        // What cannot be proved here is believed by nobody; whoever need not name anyone comes in as nobody.
+        let is_proof = matches!(claim, Claim::Passcode { .. } | Claim::Jwt(_));
+        if !is_required && (!is_proof || self.directory.is_empty()) {
+            return Ok(None);
+        }
+        self.check(claim, address(caller.address)).await.map(Some)
     }
+}
+
+fn address(text: &str) -> IpAddr {
+    let whole = text.parse::<SocketAddr>().map(|address| address.ip());
+    let address = whole.or_else(|_| text.parse::<IpAddr>());
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Passcode, Role};
 
-    async fn check(demand: Demand, claim: Option<Claim>, expected: Result<Option<&str>, Denied>) {
-        let hashes = [("ada", hash(b"secret").unwrap()), ("ct1", String::new())];
-        let hashes = hashes.map(|(name, hash)| (name.to_owned(), hash)).into();
-        let users = Users::new(hashes, demand).unwrap();
-        let caller = Caller {
-            ae_title: "CT1",
-            address: "",
-            claim: claim.as_ref(),
-        };
-        let admitted = users.admit(&caller).await.map(|user| user.map(|user| user.name));
-        assert_eq!(admitted, expected.map(|name| name.map(str::to_owned)));
+    struct Site {
+        _data: tempfile::TempDir,
+        directory: Arc<Directory>,
+    }
+
+    const PASSCODE: &str = "the film room at night";
+
+    impl Site {
+        fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let directory = Arc::new(Directory::open(data.path()).unwrap());
+            Self { _data: data, directory }
+        }
+
+        fn with_ada() -> Self {
+            let site = Self::new();
+            let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
+            site.directory
+                .add_account("ada", &passcode, [Role::Viewer].into())
+                .unwrap();
+            site
+        }
+
+        #[track_caller]
+        fn check(&self, demand: Demand, claim: Option<Claim>, expected: Result<Option<&str>, Denied>) {
+            let users = Users::new(Arc::clone(&self.directory), demand);
+            let caller = Caller {
+                ae_title: "CT1",
+                address: "10.0.0.1:104",
+                claim: claim.as_ref(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let admitted = runtime.block_on(users.admit(&caller));
+            let admitted = admitted.map(|user| user.map(|user| user.name));
+            assert_eq!(admitted, expected.map(|name| name.map(str::to_owned)));
+        }
     }
 
     fn passcode(username: &str, passcode: &str) -> Option<Claim> {
@@ -164,46 +126,40 @@ mod tests {
         })
     }
 
-    #[tokio::test]
-    async fn only_what_can_be_proved_is_believed() {
-        let name = |name: &str| Some(Claim::Username(name.into()));
-        check(Demand::Optional, None, Ok(None)).await;
-        check(Demand::Required, None, Err(Denied::Unnamed)).await;
-        check(Demand::Required, passcode("ada", "secret"), Ok(Some("ada"))).await;
-        check(Demand::Optional, passcode("ada", "wrong"), Err(Denied::Unknown)).await;
-        check(Demand::Optional, passcode("eve", "nobody"), Err(Denied::Unknown)).await;
-        check(Demand::Optional, passcode("ct1", ""), Err(Denied::Unknown)).await;
-        check(
-            Demand::Optional,
-            passcode("ada", &"x".repeat(2000)),
-            Err(Denied::Unknown),
-        )
-        .await;
-        check(Demand::Required, name("ct1"), Ok(Some("ct1"))).await;
-        check(Demand::Optional, name("ada"), Err(Denied::Unknown)).await;
-        check(
-            Demand::Optional,
-            Some(Claim::Saml),
-            Err(Denied::Unsupported("a SAML assertion")),
-        )
-        .await;
-        check(
-            Demand::Optional,
+    #[test]
+    fn only_what_can_be_proved_is_believed() {
+        let site = Site::with_ada();
+        let name = || Some(Claim::Username("ada".into()));
+        let (ignored, optional, required) = (Demand::Ignored, Demand::Optional, Demand::Required);
+        site.check(ignored, passcode("ada", "wrong"), Ok(None));
+        site.check(optional, None, Ok(None));
+        site.check(required, None, Err(Denied::Unnamed));
+        site.check(required, passcode("ada", PASSCODE), Ok(Some("ada")));
+        site.check(optional, passcode("ada", PASSCODE), Ok(Some("ada")));
+        site.check(optional, passcode("ada", "wrong"), Err(Denied::Unknown));
+        site.check(optional, passcode("eve", "nobody"), Err(Denied::Unknown));
+        site.check(optional, passcode("ada", &"x".repeat(2000)), Err(Denied::Unknown));
+        site.check(optional, name(), Ok(None));
+        site.check(required, name(), Err(Denied::Unsupported("a name without a passcode")));
+        site.check(optional, Some(Claim::Saml), Ok(None));
+        site.check(
+            required,
             Some(Claim::Kerberos),
             Err(Denied::Unsupported("a Kerberos service ticket")),
-        )
-        .await;
-        check(
-            Demand::Optional,
-            Some(Claim::Jwt("a.b.c".into())),
-            Err(Denied::Unsupported("a JSON web token")),
-        )
-        .await;
+        );
+        site.check(optional, Some(Claim::Jwt("a.b.c".into())), Err(Denied::Unknown));
+        let day = std::time::Duration::from_secs(86_400);
+        let (_, text) = site
+            .directory
+            .add_token("gateway", [Role::Modality].into(), day, "ada")
+            .unwrap();
+        site.check(required, Some(Claim::Jwt(text)), Ok(Some("gateway")));
     }
 
     #[test]
-    fn refuses_what_is_no_hash() {
-        let hashes = BTreeMap::from([("ada".to_owned(), "secret".to_owned())]);
-        assert!(Users::new(hashes, Demand::Optional).is_err());
+    fn where_nobody_is_known_claims_are_not_looked_at() {
+        let site = Site::new();
+        site.check(Demand::Optional, passcode("ada", PASSCODE), Ok(None));
+        site.check(Demand::Required, passcode("ada", PASSCODE), Err(Denied::Unknown));
     }
 }

@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
+    Extension,
     extract::{ConnectInfo, Path, Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use filmroom_admission::Caller as Known;
 use filmroom_audit::{
     Audit, AuditError, Caller, Trail, events,
     fhir::{bundle, outcome, parse, resource},
@@ -28,7 +30,7 @@ const URI: &str = "urn:filmroom:audit";
 
 impl AuditRoom {
     /// The log, when its being read is recorded.
-    async fn read_by(&self, from: SocketAddr, filter: &str) -> Result<&Audit, Box<Response>> {
+    async fn read_by(&self, reader: &Known, from: SocketAddr, filter: &str) -> Result<&Audit, Box<Response>> {
         let Some(audit) = self.trail.audit() else {
             return Err(Box::new(fhir(
                 StatusCode::NOT_FOUND,
@@ -37,6 +39,7 @@ impl AuditRoom {
         };
         let place = from.to_string();
         let who = Caller {
+            user: reader.name(),
             place: &place,
             ..Caller::default()
         };
@@ -54,6 +57,7 @@ impl AuditRoom {
 /// `GET /fhir/AuditEvent?…`.
 pub(super) async fn search(
     State(room): State<AuditRoom>,
+    Extension(reader): Extension<Known>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Response {
@@ -65,7 +69,7 @@ pub(super) async fn search(
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let audit = match room.read_by(from, &filter.join("&")).await {
+    let audit = match room.read_by(&reader, from, &filter.join("&")).await {
         Ok(audit) => audit,
         Err(refusal) => return *refusal,
     };
@@ -78,12 +82,13 @@ pub(super) async fn search(
 /// `GET /fhir/AuditEvent/{id}`.
 pub(super) async fn read(
     State(room): State<AuditRoom>,
+    Extension(reader): Extension<Known>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(id): Path<String>,
 ) -> Response {
     let missing = || fhir(StatusCode::NOT_FOUND, &outcome("not-found", "there is no such event"));
     let Ok(index) = id.parse::<u64>() else { return missing() };
-    let audit = match room.read_by(from, &format!("_id={index}")).await {
+    let audit = match room.read_by(&reader, from, &format!("_id={index}")).await {
         Ok(audit) => audit,
         Err(refusal) => return *refusal,
     };

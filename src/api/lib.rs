@@ -1,11 +1,12 @@
 //! The door for programs that run the archive: JSON over HTTP, below `/api/v1`.
 //!
-//! Nobody is authenticated here yet, so only this machine is answered, and no page of a browser that came from elsewhere.
+//! Where nobody is authenticated, only this machine is answered, and no page of a browser that came from elsewhere.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod accounts;
 mod audit;
 mod commitments;
 mod forwards;
@@ -14,19 +15,21 @@ mod page;
 mod peers;
 mod problem;
 mod procedure_steps;
+mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod worklist;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, FromRef},
     middleware,
-    routing::{get, post},
 };
 
+use filmroom_access::{Action, Directory};
+use filmroom_admission::{Routes, Rule};
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
@@ -40,6 +43,8 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 /// The rooms that the door leads to.
 #[derive(Clone)]
 pub struct Rooms {
+    /// Knows who may come in.
+    pub directory: Arc<Directory>,
     /// Knows other application entities.
     pub peers: Arc<Peers>,
     /// Passes instances on.
@@ -52,33 +57,54 @@ pub struct Rooms {
     pub audit: AuditRoom,
 }
 
+impl FromRef<Rooms> for AuditRoom {
+    fn from_ref(rooms: &Rooms) -> Self {
+        rooms.audit.clone()
+    }
+}
+
 /// All routes.
-pub fn router(rooms: Rooms) -> Router {
-    let audit = Router::new()
-        .route("/fhir/AuditEvent", get(audit::search))
-        .route("/fhir/AuditEvent/{id}", get(audit::read))
-        .route("/api/v1/audit/checkpoint", get(audit::checkpoint))
-        .with_state(rooms.audit.clone());
-    Router::new()
-        .route("/api/v1/peers", get(peers::list))
-        .route(
-            "/api/v1/peers/{ae_title}",
-            get(peers::read).put(peers::write).delete(peers::remove),
-        )
-        .route("/api/v1/forwards", get(forwards::list))
-        .route("/api/v1/forwards/{id}", get(forwards::read).delete(forwards::remove))
-        .route("/api/v1/forwards/{id}/retry", post(forwards::retry))
-        .route("/api/v1/commitments", get(commitments::list))
-        .route("/api/v1/worklist", get(worklist::list))
-        .route(
-            "/api/v1/worklist/{*id}",
-            get(worklist::read).put(worklist::write).delete(worklist::remove),
-        )
-        .route("/api/v1/procedure-steps", get(procedure_steps::list))
-        .route("/api/v1/procedure-steps/{uid}", get(procedure_steps::read))
-        .route("/api/v1/studies/incomplete", get(procedure_steps::incomplete))
-        .with_state(rooms)
-        .merge(audit)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(local::only))
+pub fn routes(rooms: Rooms) -> Routes {
+    const OPERATE: Rule = Rule::May(Action::Operate);
+    const ADMINISTER: Rule = Rule::May(Action::Administer);
+    const ACCOUNTS: Rule = Rule::May(Action::ManageAccounts);
+    const QUERY: Rule = Rule::May(Action::Query);
+    const WORKLIST: Rule = Rule::May(Action::Worklist);
+    const AUDIT: Rule = Rule::May(Action::ReadAudit);
+    const SCHEDULE: Rule = Rule::May(Action::Schedule);
+    Routes::new()
+        .get(Rule::Open, "/api/v1/session", session::read)
+        .put(Rule::Open, "/api/v1/session/passcode", session::change_passcode)
+        .get(ACCOUNTS, "/api/v1/accounts", accounts::list)
+        .get(ACCOUNTS, "/api/v1/accounts/{name}", accounts::read)
+        .put(ACCOUNTS, "/api/v1/accounts/{name}", accounts::write)
+        .delete(ACCOUNTS, "/api/v1/accounts/{name}", accounts::remove)
+        .get(ACCOUNTS, "/api/v1/tokens", tokens::list)
+        .post(ACCOUNTS, "/api/v1/tokens", tokens::create)
+        .delete(ACCOUNTS, "/api/v1/tokens/{id}", tokens::revoke)
+        .get(OPERATE, "/api/v1/peers", peers::list)
+        .get(OPERATE, "/api/v1/peers/{ae_title}", peers::read)
+        .put(ADMINISTER, "/api/v1/peers/{ae_title}", peers::write)
+        .delete(ADMINISTER, "/api/v1/peers/{ae_title}", peers::remove)
+        .get(OPERATE, "/api/v1/forwards", forwards::list)
+        .get(OPERATE, "/api/v1/forwards/{id}", forwards::read)
+        .delete(OPERATE, "/api/v1/forwards/{id}", forwards::remove)
+        .post(OPERATE, "/api/v1/forwards/{id}/retry", forwards::retry)
+        .get(OPERATE, "/api/v1/commitments", commitments::list)
+        .get(WORKLIST, "/api/v1/worklist", worklist::list)
+        .get(WORKLIST, "/api/v1/worklist/{*id}", worklist::read)
+        .put(SCHEDULE, "/api/v1/worklist/{*id}", worklist::write)
+        .delete(SCHEDULE, "/api/v1/worklist/{*id}", worklist::remove)
+        .get(WORKLIST, "/api/v1/procedure-steps", procedure_steps::list)
+        .get(WORKLIST, "/api/v1/procedure-steps/{uid}", procedure_steps::read)
+        .get(QUERY, "/api/v1/studies/incomplete", procedure_steps::incomplete)
+        .get(AUDIT, "/api/v1/audit/checkpoint", audit::checkpoint)
+        .get(AUDIT, "/fhir/AuditEvent", audit::search)
+        .get(AUDIT, "/fhir/AuditEvent/{id}", audit::read)
+        .around(|router| {
+            router
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .layer(middleware::from_fn(local::only))
+                .with_state(rooms)
+        })
 }

@@ -1,4 +1,4 @@
-//! Who is answered.
+//! Who is answered where nobody is asked who they are.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,10 +10,21 @@ use axum::{
 };
 
 use super::problem::problem;
+use filmroom_access::KnownBy;
+use filmroom_admission::Caller;
 
 /// Lets requests of this machine through: those that came from a loopback address, were meant for one, and were not passed
 /// on by a proxy for somebody else. A browser here may show pages of anywhere: those are not answered at all.
+/// Who is asked is answered from everywhere, as the routes decide.
 pub(super) async fn only(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    let is_asked = caller.is_some_and(|caller| match &caller.0 {
+        Ok(Some(principal)) => principal.known_by != KnownBy::Nothing,
+        Ok(None) | Err(_) => true,
+    });
+    if is_asked {
+        return next.run(request).await;
+    }
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     // HTTP/2 names the host in the URI.
     if request
@@ -40,7 +51,7 @@ fn refuse(from: Option<SocketAddr>, method: &Method, headers: &HeaderMap) -> Opt
     .iter()
     .any(|name| headers.contains_key(*name));
     if !is_local || passed_on {
-        return Some("nobody is authenticated here yet: only programs on the archive's own machine are answered");
+        return Some("nobody is authenticated here: only programs on the archive's own machine are answered");
     }
     // A name of elsewhere that was made to point here belongs to a page of elsewhere.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use axum::{
+    Extension, Router,
     body::{Body, to_bytes},
     extract::ConnectInfo,
     http::{Request, StatusCode},
@@ -10,6 +11,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
+use filmroom_access::Principal;
+use filmroom_admission::Caller;
 use filmroom_dataset::DataSetDescriber;
 use filmroom_peers::Peer;
 use filmroom_retrieve::Retrieve;
@@ -38,7 +41,8 @@ impl Api {
         let commitment = Commitments::open(store, retrieve.clone(), folder.path(), limits).unwrap();
         let worklist = Worklist::open(filmroom_worklist::Options::default(), retrieve, folder.path()).unwrap();
         Self {
-            router: router(Rooms {
+            router: routes(Rooms {
+                directory: Arc::new(Directory::open(folder.path()).unwrap()),
                 peers: Arc::new(peers),
                 forwarding,
                 commitment,
@@ -50,7 +54,9 @@ impl Api {
                         site: String::new(),
                     }),
                 },
-            }),
+            })
+            .into_router()
+            .layer(Extension(Caller(Ok(Some(Principal::anyone()))))),
             _folder: folder,
         }
     }

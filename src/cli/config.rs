@@ -1,7 +1,5 @@
 //! `filmroom config`.
 
-use std::io::{BufRead, Read};
-
 use clap::{Args, Subcommand};
 use filmroom_storage::store::check_objects;
 
@@ -12,9 +10,6 @@ use super::{
     standard_output,
 };
 use crate::config::{self, Config};
-
-/// Longest line of a passcode, in bytes.
-const PASSCODE_BYTES_MAX: u64 = 1024;
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
@@ -30,8 +25,6 @@ enum Action {
         #[command(flatten)]
         doors: DoorFlags,
     },
-    /// Read a passcode from standard input (one line) and print its hash for `dicom.users`
-    Hash,
     /// List every setting: default, what is allowed, what it does and why (Markdown)
     Settings,
 }
@@ -51,29 +44,10 @@ impl ConfigCommand {
                     runtime::build(&loaded.config.run)?.block_on(check_objects(&loaded.config.store_options()));
                 reached.map_err(|error| Failure::store(&loaded.config.data.folder, &error))?;
             }
-            Action::Hash => standard_output(&format!("{}\n", hashed()?)),
             Action::Settings => standard_output(&settings_table()),
         }
         Ok(Status::Done)
     }
-}
-
-fn hashed() -> Result<String, Failure> {
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .take(PASSCODE_BYTES_MAX)
-        .read_line(&mut line)
-        .map_err(|error| Failure::new(Status::InputOutput, error.to_string(), ""))?;
-    let passcode = line.trim_end_matches(['\r', '\n']);
-    if passcode.is_empty() {
-        return Err(Failure::new(
-            Status::NoInput,
-            "there is no passcode",
-            "write it on one line",
-        ));
-    }
-    filmroom_access::hash(passcode.as_bytes()).map_err(|error| Failure::new(Status::Software, error, ""))
 }
 
 /// Every setting as a Markdown table; `README.md` holds the same.

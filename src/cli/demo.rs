@@ -95,11 +95,11 @@ async fn demonstrate(loaded: &Loaded) -> Result<Status, Failure> {
         return Err(failure);
     }
     banner(loaded, &server);
-    let http = reachable(server.http_address());
+    let (scheme, http) = (server.http_scheme(), reachable(server.http_address()));
     eprintln!("  The phantoms:");
     for study in filmroom_fixtures::catalogue(SEED) {
         eprintln!(
-            "    http://{http}/studies/{}  {}",
+            "    {scheme}://{http}/studies/{}  {}",
             study.study_instance_uid, study.description
         );
     }

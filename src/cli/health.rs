@@ -7,12 +7,12 @@ use std::{
 };
 
 use axum::{
-    Router,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 use filmroom_storage::store::{ScrubState, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -23,18 +23,18 @@ struct Watched {
 }
 
 /// `/healthz`: alive. `/readyz`: 200 while new work is taken, 503 while stopping. `/metrics`: Prometheus text.
-pub fn router(store: Store, shutdown: CancellationToken) -> Router {
+pub fn routes(store: Store, shutdown: CancellationToken) -> Routes {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let watched = Arc::new(Watched {
         store,
         shutdown,
         started,
     });
-    Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(watched)
+    Routes::new()
+        .get(Rule::Open, "/healthz", || async { "alive\n" })
+        .get(Rule::Open, "/readyz", ready)
+        .get(Rule::May(Action::Operate), "/metrics", metrics)
+        .around(|router| router.with_state(watched))
 }
 
 async fn ready(State(watched): State<Arc<Watched>>) -> Response {

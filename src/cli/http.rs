@@ -1,4 +1,4 @@
-//! Serves HTTP/1.1 and HTTP/2 on one socket, with a bound on everything that a client can hold.
+//! Serves HTTP/1.1 and HTTP/2 on one socket, plain or by TLS, with a bound on everything that a client can hold.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -9,6 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -17,9 +18,18 @@ use tower::ServiceExt;
 
 use super::patient_stream::PatientStream;
 use crate::config::Http;
+use filmroom_dimse::tls::TlsServer;
 
 /// How an HTTP/2 client with prior knowledge begins (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// By what name TLS clients choose HTTP/2 (RFC 9113 §3.2).
+const HTTP2_PROTOCOL: &[u8] = b"h2";
+/// How a TLS handshake begins (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+/// What who speaks HTTP without TLS is told where TLS is spoken.
+const TLS_ALONE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 45\r\n\r\n\
+    this port speaks TLS: ask by https, not http\n";
 /// Requests at one time on one HTTP/2 connection: twice what browsers open.
 const HTTP2_STREAMS_MAX: u32 = 128;
 /// What is buffered for one HTTP/2 stream that is not read, in bytes.
@@ -58,6 +68,7 @@ impl HttpServing {
 pub fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Arc<TlsServer>>,
     settings: &Http,
     drain_timeout: Duration,
     shutdown: CancellationToken,
@@ -65,6 +76,7 @@ pub fn serve(
     let address = listener.local_addr()?;
     let door = Door {
         router,
+        tls,
         builders: Builders::new(settings),
         header_timeout: settings.header_timeout,
         write_timeout: settings.write_timeout,
@@ -78,6 +90,7 @@ pub fn serve(
 
 struct Door {
     router: Router,
+    tls: Option<Arc<TlsServer>>,
     builders: Builders,
     header_timeout: Duration,
     write_timeout: Duration,
@@ -158,22 +171,55 @@ async fn connection(door: &Door, stream: TcpStream, peer: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
-    let version = tokio::select! {
+    let first = tokio::select! {
         () = door.shutdown.cancelled() => return,
-        version = tokio::time::timeout(door.header_timeout, sniff(&stream)) => version,
+        first = tokio::time::timeout(door.header_timeout, sniff(&stream)) => first,
     };
-    let builder = match version {
-        Ok(Ok(Version::Http1)) => &door.builders.http1,
-        Ok(Ok(Version::Http2)) => &door.builders.http2,
-        Ok(Err(_)) | Err(_) => return,
+    let Ok(Ok(first)) = first else { return };
+    let stream = PatientStream::new(stream, door.write_timeout);
+    match (&door.tls, first) {
+        (None, First::Http2) => requests(door, &door.builders.http2, stream, peer).await,
+        (None, First::Other) => requests(door, &door.builders.http1, stream, peer).await,
+        (Some(tls), First::Tls) => secure(door, tls, stream, peer).await,
+        (Some(_), _) => tell(stream, TLS_ALONE).await,
+        (None, First::Tls) => tracing::debug!(%peer, "a TLS handshake where none is spoken"),
+    }
+}
+
+/// Shakes hands, then serves what was chosen in it.
+async fn secure(door: &Door, tls: &TlsServer, stream: PatientStream, peer: SocketAddr) {
+    let accepted = tokio::select! {
+        () = door.shutdown.cancelled() => return,
+        accepted = tls.accept(stream, door.header_timeout) => accepted,
     };
+    match accepted {
+        Ok((stream, _)) => {
+            let builder = match stream.get_ref().1.alpn_protocol() {
+                Some(HTTP2_PROTOCOL) => &door.builders.http2,
+                _ => &door.builders.http1,
+            };
+            requests(door, builder, stream, peer).await;
+        }
+        Err(error) => tracing::debug!(%peer, %error, "no TLS"),
+    }
+}
+
+async fn tell(mut stream: PatientStream, answer: &[u8]) {
+    // Whoever is gone need not hear it.
+    let _ = stream.write_all(answer).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn requests<S>(door: &Door, builder: &auto::Builder<TokioExecutor>, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let router = door.router.clone();
     let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<_>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
     }));
-    let stream = TokioIo::new(PatientStream::new(stream, door.write_timeout));
-    let mut serving = pin!(builder.serve_connection(stream, service));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut draining = false;
     loop {
         tokio::select! {
@@ -192,13 +238,16 @@ async fn connection(door: &Door, stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-enum Version {
-    Http1,
+/// What the first bytes of a connection are.
+#[derive(Clone, Copy)]
+enum First {
+    Tls,
     Http2,
+    Other,
 }
 
 /// Tells the protocol by the first bytes without taking them. `auto` would do so too, but waits for them without end.
-async fn sniff(stream: &TcpStream) -> std::io::Result<Version> {
+async fn sniff(stream: &TcpStream) -> std::io::Result<First> {
     let mut buffer = [0; HTTP2_PREFACE.len()];
     loop {
         let count = stream.peek(&mut buffer).await?;
@@ -206,11 +255,14 @@ async fn sniff(stream: &TcpStream) -> std::io::Result<Version> {
         if seen.is_empty() {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        if seen.first() == Some(&TLS_HANDSHAKE) {
+            return Ok(First::Tls);
+        }
         if seen == HTTP2_PREFACE {
-            return Ok(Version::Http2);
+            return Ok(First::Http2);
         }
         if !HTTP2_PREFACE.starts_with(seen) {
-            return Ok(Version::Http1);
+            return Ok(First::Other);
         }
         // `peek` returns at once as long as anything is there.
         tokio::time::sleep(Duration::from_millis(5)).await;

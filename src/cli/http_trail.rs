@@ -9,6 +9,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use filmroom_access::Principal;
+use filmroom_admission::{Caller as Known, Refusal};
 use filmroom_audit::{AuditError, Caller, EventType, Outcome, Trail, Way, transfers::Item};
 use percent_encoding::percent_decode_str;
 
@@ -34,8 +36,22 @@ pub async fn record(State(state): State<HttpTrail>, request: Request, next: Next
     let place = address
         .map(|ConnectInfo(address)| address.to_string())
         .unwrap_or_default();
+    let user = Known::of(request.extensions())
+        .map_or("", Principal::known_name)
+        .to_owned();
     let response = next.run(request).await;
-    match asked.tell(&state.trail, &place, response.status()).await {
+    // Who is not known is told of by who asked them; a page leads them elsewhere.
+    if let Some(refusal) = response.extensions().get::<Refusal>()
+        && *refusal != Refusal::NotLet
+    {
+        return response;
+    }
+    let who = Caller {
+        user: &user,
+        place: &place,
+        ..Caller::default()
+    };
+    match asked.tell(&state.trail, who, response.status()).await {
         Ok(()) => response,
         Err(error) => {
             tracing::error!(%error, "a request is refused: it cannot be recorded");
@@ -74,6 +90,9 @@ const WHAT: [&str; 7] = [
     "pixeldata",
     "instances",
 ];
+
+/// What of the API says who may come in.
+const OF_USERS: [&str; 3] = ["/api/v1/accounts", "/api/v1/tokens", "/api/v1/session"];
 
 /// What of the API names patients.
 const OF_PATIENTS: [&str; 3] = ["worklist", "procedure-steps", "studies"];
@@ -150,11 +169,7 @@ impl Asked {
         }
     }
 
-    async fn tell(&self, trail: &Trail, place: &str, status: StatusCode) -> Result<(), AuditError> {
-        let who = Caller {
-            place,
-            ..Caller::default()
-        };
+    async fn tell(&self, trail: &Trail, who: Caller<'_>, status: StatusCode) -> Result<(), AuditError> {
         let outcome = match status.as_u16() {
             ..400 => Outcome::Success,
             400..500 => Outcome::MinorFailure,
@@ -192,7 +207,11 @@ impl Asked {
                     .await
             }
             Self::Change { what, method } => {
-                let kind = EventType::NetworkConfiguration;
+                let is_of_users = OF_USERS.iter().any(|start| what.starts_with(start));
+                let kind = match is_of_users {
+                    true => EventType::UserSecurityAttributesChanged,
+                    false => EventType::NetworkConfiguration,
+                };
                 trail.configured(who, kind, what, method.as_str(), outcome).await
             }
         }

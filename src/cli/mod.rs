@@ -15,11 +15,14 @@ mod patient_stream;
 mod peer;
 mod rebuild;
 mod registry;
+mod running;
 mod runtime;
 mod serve;
 mod server;
 mod settings_flags;
+mod token;
 mod trail;
+mod user;
 mod verify;
 
 use std::{io::Write, process::ExitCode};
@@ -63,6 +66,10 @@ enum Command {
     Commit(peer::Commit),
     /// List, register or forget peers, also while the archive runs
     Peer(registry::PeerCommand),
+    /// List, make, change or remove the accounts of people, also while the archive runs
+    User(user::UserCommand),
+    /// List, make or revoke the tokens of programs, also while the archive runs
+    Token(token::TokenCommand),
     /// Make the index anew from packs and intake, while no server runs
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
@@ -113,6 +120,8 @@ impl CommandLine {
             Command::Send(send) => send.run(&self.settings),
             Command::Commit(commit) => commit.run(&self.settings),
             Command::Peer(peer) => peer.run(&self.settings),
+            Command::User(user) => user.run(&self.settings),
+            Command::Token(token) => token.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
             Command::Audit(audit) => audit.run(&self.settings),

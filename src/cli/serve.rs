@@ -12,6 +12,7 @@ use super::{
     settings_flags::{DoorFlags, SettingsFlags, reachable},
 };
 use crate::config::{self, Loaded};
+use filmroom_admission::Demand;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -101,8 +102,9 @@ impl Signals {
 pub fn announce(server: &Server) {
     let mut out = std::io::stdout().lock();
     let line = format!(
-        "ready dicom={} http=http://{}{}\n",
+        "ready dicom={} http={}://{}{}\n",
         server.dimse_address(),
+        server.http_scheme(),
         server.http_address(),
         server
             .dimse_tls_address()
@@ -124,22 +126,29 @@ pub fn banner(loaded: &Loaded, server: &Server) {
         Some(file) => file.display().to_string(),
         None => "defaults (no file)".to_owned(),
     };
-    let open = match config.access.insecure && config::check_exposure(&closed(config)).is_err() {
-        true => "\n  WARNING   other machines reach these addresses, and nobody is authenticated\n",
-        false => "",
-    };
+    let mut warnings: String = config::given_up(config)
+        .iter()
+        .map(|loss| format!("\n  WARNING   {loss}\n"))
+        .collect();
+    if server.lacks_administrator() {
+        warnings.push_str(&format!(
+            "\n  WARNING   nobody can sign in yet: filmroom user add NAME --role administrator --data {}\n",
+            folder.display()
+        ));
+    }
+    let scheme = server.http_scheme();
     eprintln!(
         "
   Filmroom {version}
 
   DICOM     {dicom_bound}   AE title {title}{tls}
-  HTTP      http://{http_bound}
+  HTTP      {scheme}://{http_bound}{callers}
   data      {folder}
   settings  {settings}
-{open}
+{warnings}
   Send it images:   storescu -aec {title} {host} {port} *.dcm     (or: filmroom import FOLDER)
-  Look at them:     http://{http}/
-  Viewers read:     http://{http}/dicom-web
+  Look at them:     {scheme}://{http}/
+  Viewers read:     {scheme}://{http}/dicom-web
   Stop:             Ctrl-C
 ",
         version = env!("CARGO_PKG_VERSION"),
@@ -147,16 +156,14 @@ pub fn banner(loaded: &Loaded, server: &Server) {
             .dimse_tls_address()
             .map(|address| format!("\n  DICOM TLS {address}"))
             .unwrap_or_default(),
+        callers = match config.demand() {
+            Demand::Credentials => "   callers sign in",
+            Demand::Nothing => "",
+        },
         dicom_bound = server.dimse_address(),
         http_bound = server.http_address(),
         folder = folder.display(),
         host = dicom.ip(),
         port = dicom.port(),
     );
-}
-
-fn closed(config: &config::Config) -> config::Config {
-    let mut closed = config.clone();
-    closed.access.insecure = false;
-    closed
 }

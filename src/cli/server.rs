@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, header},
+    middleware,
+};
 use filmroom_storage::{
     encryption::{Encryption, MasterKeys},
     state::{StateError, StatePlace},
@@ -10,17 +14,21 @@ use filmroom_storage::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{
     failure::{Failure, Status},
     health,
     http::{self, HttpServing},
     http_trail::{self, HttpTrail},
+    running::{self, Way},
     runtime,
     settings_flags::reachable,
     trail::{self, AuditTrail},
 };
 use crate::config::Config;
+use filmroom_access::{Directory, DirectoryError, Users};
+use filmroom_admission::{Admission, Demand, Route, Routes};
 use filmroom_api::AuditRoom;
 use filmroom_commitment::Commitments;
 use filmroom_dataset::DataSetDescriber;
@@ -36,8 +44,17 @@ use filmroom_query::QueryRoom;
 use filmroom_retrieve::Retrieve;
 use filmroom_worklist::Worklist;
 
-/// Written into the data folder while it is served: the URL of the archive, for whoever finds the folder in use.
-pub(super) const ADDRESS_FILE: &str = "serving";
+/// What every answer says to browsers, unless it says otherwise itself. Nothing that was stored is a page of ours.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'",
+    ),
+];
+/// Browsers come by TLS alone from then on, for a year (RFC 6797).
+const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// A running archive.
 pub struct Server {
@@ -46,6 +63,11 @@ pub struct Server {
     rooms: Rooms,
     dimse: Serving,
     http: HttpServing,
+    /// Where programs of this machine ask, when HTTP is answered by TLS or not on this machine.
+    local: Option<HttpServing>,
+    http_scheme: &'static str,
+    admission: Admission,
+    table: Vec<Route>,
     shutdown: CancellationToken,
     folder: std::path::PathBuf,
 }
@@ -62,10 +84,16 @@ impl Server {
             None => None,
         };
         let http_listener = bind(config.http.listen, "HTTP", "--http").await?;
+        let http_tls = http_tls(config)?;
+        let local_listener = match http_tls.is_some() || !is_local(config.http.listen) {
+            true => Some(bind(SocketAddr::from(([127, 0, 0, 1], 0)), "local HTTP", "").await?),
+            false => None,
+        };
         let folder = config.data.folder.clone();
         let (tls_server, tls_client) = tls(config)?;
         let store = open_store(config).await?;
         let peers = Arc::new(open_peers(config, &store)?);
+        let directory = Arc::new(open_directory(store.state())?);
         let retrieve = Retrieve::new(store.clone());
         let rules = config.dicom.forward.clone();
         let forwarding = Forwarding::open(rules, retrieve.clone(), store.state(), config.forwarding())
@@ -99,8 +127,18 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
-        let router = router(config, &rooms, &store, &peers, &trail, &shutdown);
+        let admission = Admission::new(
+            directory.clone(),
+            config.demand(),
+            http_tls.is_some(),
+            trail.trail().clone(),
+        );
+        let http_scheme = if http_tls.is_some() { "https" } else { "http" };
+        let routes = routes(config, &rooms, &store, &peers, &admission, &trail, &shutdown);
+        let table = routes.table().to_vec();
+        let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
+        dimse_config.access = Arc::new(Users::new(directory, config.dicom.user_identity));
         dimse_config.peers = peers;
         dimse_config.trail = trail.trail().clone();
         dimse_config.tls = tls_client;
@@ -116,18 +154,29 @@ impl Server {
             filmroom_dimse::serve(listeners, dimse_config, rooms.clone(), shutdown.clone()),
             http::serve(
                 http_listener,
-                router,
+                router.clone(),
+                http_tls,
                 &config.http,
                 config.run.drain_timeout,
                 shutdown.clone(),
             ),
         );
+        let local = local_listener.map(|listener| {
+            let drain = config.run.drain_timeout;
+            http::serve(listener, router, None, &config.http, drain, shutdown.clone())
+        });
+        let local = local
+            .transpose()
+            .map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
         match doors {
             (Ok(dimse), Ok(http)) => {
-                let address = folder.join(ADDRESS_FILE);
-                // Only advice is made from it.
-                if let Err(error) = std::fs::write(&address, format!("http://{}\n", reachable(http.local_address()))) {
-                    tracing::warn!(%error, path = %address.display(), "the address cannot be written down");
+                let way = Way {
+                    url: format!("{http_scheme}://{}", reachable(http.local_address())),
+                    local: reachable(local.as_ref().unwrap_or(&http).local_address()),
+                    secret: admission.directory().machine_secret().to_owned(),
+                };
+                if let Err(error) = way.write(&folder) {
+                    tracing::warn!(%error, "the address cannot be written down: commands will not reach this archive");
                 }
                 Ok(Self {
                     store,
@@ -135,6 +184,10 @@ impl Server {
                     rooms,
                     dimse,
                     http,
+                    local,
+                    http_scheme,
+                    admission,
+                    table,
                     shutdown,
                     folder,
                 })
@@ -167,6 +220,30 @@ impl Server {
         self.http.local_address()
     }
 
+    /// How HTTP is spoken: `http` or `https`.
+    #[must_use]
+    pub fn http_scheme(&self) -> &'static str {
+        self.http_scheme
+    }
+
+    /// All routes of HTTP, each with who is answered.
+    #[must_use]
+    pub fn table(&self) -> &[Route] {
+        &self.table
+    }
+
+    /// Knows HTTP callers.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// True when callers have to be known, and nobody is who could let others in.
+    #[must_use]
+    pub fn lacks_administrator(&self) -> bool {
+        self.admission.demand() == Demand::Credentials && !self.admission.directory().has_administrator()
+    }
+
     /// The rooms behind the doors.
     #[must_use]
     pub fn rooms(&self) -> &Rooms {
@@ -179,9 +256,14 @@ impl Server {
     /// [`Failure`] when the last bytes could not be synced; what was acknowledged is safe in the intake all the same.
     pub async fn stop(self) -> Result<(), Failure> {
         self.shutdown.cancel();
-        tokio::join!(self.dimse.closed(), self.http.closed());
+        let local = async {
+            if let Some(local) = self.local {
+                local.closed().await;
+            }
+        };
+        tokio::join!(self.dimse.closed(), self.http.closed(), local);
         drop(self.rooms);
-        let _ = std::fs::remove_file(self.folder.join(ADDRESS_FILE));
+        running::remove(&self.folder);
         // Whatever becomes of the trail's end, the store is closed.
         let recorded = self.trail.close(&self.folder).await;
         close_store(&self.store, &self.folder).await.and(recorded)
@@ -200,6 +282,34 @@ fn tls(config: &Config) -> Result<Tls, Failure> {
     };
     let server = config.tls_server().map_err(failed)?.map(Arc::new);
     Ok((server, config.tls_client().map_err(failed)?.map(Arc::new)))
+}
+
+fn http_tls(config: &Config) -> Result<Option<Arc<TlsServer>>, Failure> {
+    let server = config.http_tls().map_err(|error| {
+        Failure::new(
+            Status::Config,
+            format!("TLS for HTTP: {error}"),
+            "http.tls_certificate and http.tls_key name PEM files that Filmroom can read",
+        )
+    })?;
+    Ok(server.map(Arc::new))
+}
+
+/// True when programs of this machine reach an address by loopback.
+fn is_local(address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
+}
+
+/// Opens the directory of people and programs that may come in.
+///
+/// # Errors
+/// [`Failure`] when it cannot be read.
+pub fn open_directory(place: StatePlace) -> Result<Directory, Failure> {
+    Directory::open(place).map_err(|error| match error {
+        DirectoryError::State(error) => state_failure("accounts and tokens", &error),
+        other => Failure::new(Status::Software, other.to_string(), ""),
+    })
 }
 
 fn open_peers(config: &Config, store: &Store) -> Result<Peers, Failure> {
@@ -227,12 +337,12 @@ pub async fn open_store(config: &Config) -> Result<Store, Failure> {
         .map_err(|error| {
             let mut failure = Failure::store(folder, &error);
             if failure.status == Status::TryLater
-                && let Ok(address) = std::fs::read_to_string(folder.join(ADDRESS_FILE))
+                && let Ok(way) = Way::read(folder)
             {
-                let address = address.trim();
                 failure.advice = format!(
-                    "a Filmroom that serves {address} seems to have it: `filmroom import --to {address} PATH` sends to that \
-                     one; else stop it first, or name another folder with --data"
+                    "a Filmroom that serves {} seems to have it: `filmroom import --to http://{} PATH` sends to that one (with \
+                     --token-file where it asks who sends); else stop it first, or name another folder with --data",
+                    way.url, way.local
                 );
             }
             failure
@@ -280,14 +390,16 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
     store.close().await.map_err(|error| Failure::store(folder, &error))
 }
 
-fn router(
+/// All routes, each with who is answered.
+fn routes(
     config: &Config,
     rooms: &Rooms,
     store: &Store,
     peers: &Arc<Peers>,
+    admission: &Admission,
     trail: &AuditTrail,
     shutdown: &CancellationToken,
-) -> Router {
+) -> Routes {
     let audit = AuditRoom {
         trail: trail.trail().clone(),
         source: Arc::new(trail::source(config)),
@@ -302,17 +414,31 @@ fn router(
         rooms.query.clone(),
         rooms.retrieve.clone(),
     );
-    filmroom_console::router(rooms.query.clone())
-        .merge(filmroom_dicomweb::router(dicomweb))
-        .merge(filmroom_api::router(filmroom_api::Rooms {
-            peers: peers.clone(),
-            forwarding: rooms.forwarding.clone(),
-            commitment: rooms.commitment.clone(),
-            worklist: rooms.worklist.clone(),
-            audit,
-        }))
-        .layer(middleware::from_fn_with_state(http_trail, http_trail::record))
-        .merge(health::router(store.clone(), shutdown.clone()))
+    filmroom_console::routes(filmroom_console::Rooms {
+        query: rooms.query.clone(),
+        admission: admission.clone(),
+    })
+    .merge(filmroom_dicomweb::routes(dicomweb))
+    .merge(filmroom_api::routes(filmroom_api::Rooms {
+        directory: admission.directory().clone(),
+        peers: peers.clone(),
+        forwarding: rooms.forwarding.clone(),
+        commitment: rooms.commitment.clone(),
+        worklist: rooms.worklist.clone(),
+        audit,
+    }))
+    .around(|router| router.layer(middleware::from_fn_with_state(http_trail, http_trail::record)))
+    .merge(health::routes(store.clone(), shutdown.clone()))
+}
+
+/// What stands before the routes: who asks is found out, and every answer says what browsers must not do with it.
+fn front(routes: Routes, admission: &Admission, is_tls: bool) -> Router {
+    let strict = is_tls.then_some((header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT));
+    let router = admission.clone().before(routes.into_router());
+    HEADERS.into_iter().chain(strict).fold(router, |router, (name, value)| {
+        let value = HeaderValue::from_static(value);
+        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+    })
 }
 
 async fn bind(address: SocketAddr, door: &str, flag: &str) -> Result<TcpListener, Failure> {

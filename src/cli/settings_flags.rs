@@ -41,9 +41,16 @@ pub struct DoorFlags {
     /// Another application entity: C-MOVE destination; repeatable; replaces the peers of file and environment [dicom.peers]
     #[arg(long, value_name = "AET=HOST:PORT", help_heading = "Settings")]
     pub peer: Vec<String>,
-    /// Listen on addresses that other machines reach, although nobody is authenticated [access.insecure]
-    #[arg(long, help_heading = "Settings")]
-    pub insecure: bool,
+    /// Listen on addresses that other machines reach without what protects them: dicom, http or both [access.insecure]
+    #[arg(
+        long,
+        value_name = "DOOR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "both",
+        help_heading = "Settings"
+    )]
+    pub insecure: Option<String>,
 }
 
 impl SettingsFlags {
@@ -93,8 +100,8 @@ impl DoorFlags {
             let peers = self.peer.iter().cloned().map(Given::Text).collect();
             flags.push(flag("--peer", "dicom.peers", Given::List(peers)));
         }
-        if self.insecure {
-            flags.push(flag("--insecure", "access.insecure", Given::Boolean(true)));
+        if let Some(doors) = &self.insecure {
+            flags.push(flag("--insecure", "access.insecure", Given::Text(doors.clone())));
         }
     }
 }

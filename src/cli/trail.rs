@@ -12,7 +12,7 @@ use filmroom_audit::{
 };
 use filmroom_ingest::{Arrived, Ingest, Watcher};
 use filmroom_storage::{
-    model::{Door, StudyInstanceUid, Tag},
+    model::{Door, Origin, StudyInstanceUid, Tag},
     store::Store,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -222,7 +222,7 @@ impl Arrivals {
                 "STOW-RS",
                 Caller {
                     ae_title: "",
-                    user: "",
+                    user: origin.sender.strip_prefix(Origin::USER).unwrap_or_default(),
                     place: &origin.address,
                 },
             ),

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use filmroom_storage::store::StoreOptions;
 
-use super::{Config, value::TlsCallers};
-use filmroom_access::{Access, Anyone, Nobody, Users};
+use super::{
+    Config,
+    exposure::is_loopback,
+    value::{Authentication, TlsCallers},
+};
+use filmroom_admission::Demand;
 use filmroom_commitment::Limits;
 use filmroom_dicomweb::{DicomwebConfig, EmptyAnswer, cors::Origins};
 use filmroom_dimse::{
@@ -13,6 +17,9 @@ use filmroom_dimse::{
     tls::{ClientCertificates, TlsClient, TlsError, TlsFiles, TlsServer},
 };
 use filmroom_peers::Peers;
+
+/// HTTP/2, then HTTP/1.1 (RFC 7301, RFC 9113 §3.3).
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 impl Config {
     /// What the store is opened with.
@@ -56,7 +63,6 @@ impl Config {
                 (false, false) => UnknownCallers::Local,
             },
             peers: Arc::new(Peers::of_settings(dicom.peers.clone())),
-            access: self.access(),
             other_sop_classes: match dicom.accept_private_sop_classes {
                 true => OtherSopClasses::AllPrivate,
                 false => OtherSopClasses::Listed(
@@ -87,20 +93,32 @@ impl Config {
         }
     }
 
-    /// Who lets the users of callers in.
-    fn access(&self) -> Arc<dyn Access> {
-        let users = self.dicom.users.reveal();
-        if users.is_empty() {
-            return Arc::new(Anyone);
+    /// Whether HTTP callers have to be known.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        let access = &self.access;
+        let is_demanded = match access.authentication {
+            Authentication::Required => true,
+            Authentication::Off => false,
+            Authentication::Auto => !is_loopback(self.http.listen) && !access.insecure.covers_http(),
+        };
+        match is_demanded {
+            true => Demand::Credentials,
+            false => Demand::Nothing,
         }
-        match Users::new(users.clone(), self.dicom.user_identity) {
-            Ok(users) => Arc::new(users),
-            // Settings with such users are refused when they are loaded.
-            Err(why) => {
-                tracing::error!(why, "nobody is let in");
-                Arc::new(Nobody)
-            }
-        }
+    }
+
+    /// How HTTP callers are answered by TLS, where certificate and key are named.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the files do not do.
+    pub fn http_tls(&self) -> Result<Option<TlsServer>, TlsError> {
+        let (Some(certificate), Some(key)) = (self.http.tls_certificate.clone(), self.http.tls_key.clone()) else {
+            return Ok(None);
+        };
+        let files = TlsFiles { certificate, key };
+        let clients = ClientCertificates::NotAsked;
+        TlsServer::of_protocols(files, clients, self.dicom.tls_version_min, HTTP_PROTOCOLS).map(Some)
     }
 
     /// How long, and how many at a time, the forwarding room tries.
@@ -177,6 +195,10 @@ impl Config {
         let http = &self.http;
         let any = http.cors_origins.iter().any(|origin| origin.as_str() == "*");
         DicomwebConfig {
+            scheme: match http.tls_certificate {
+                Some(_) => "https",
+                None => "http",
+            },
             public_url: Some(http.public_url.clone()).filter(|url| !url.is_empty()),
             origins: match any {
                 true => Origins::Any,

@@ -13,7 +13,6 @@ use toml::{
 };
 
 use super::{Config, Given, section::Setting, value::TlsCallers};
-use filmroom_access::{Demand, Users};
 
 /// Read when no file is named and it is there.
 pub const FILE_DEFAULT: &str = "filmroom.toml";
@@ -228,12 +227,9 @@ impl Layers {
                     .to_owned(),
             );
         }
-        if dicom.user_identity == Demand::Required && dicom.users.reveal().is_empty() {
-            problems
-                .push("dicom.user_identity is required, but there are no dicom.users: no one could call".to_owned());
-        }
-        if let Err(why) = Users::new(dicom.users.reveal().clone(), dicom.user_identity) {
-            problems.push(format!("dicom.users: {why}"));
+        let http = &self.config.http;
+        if http.tls_certificate.is_some() != http.tls_key.is_some() {
+            problems.push("http.tls_certificate and http.tls_key go together".to_owned());
         }
         if !problems.is_empty() {
             return Err(ConfigError { problems });

@@ -15,11 +15,11 @@ mod tests;
 mod value;
 
 pub use audit::{Audit, Receiver};
-pub use exposure::check_exposure;
+pub use exposure::{check_exposure, given_up};
 pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Source, load};
 pub use objects::{
     AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, ReplicaS3, S3,
 };
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage, Worklist};
-pub use value::{Given, LogFilter, LogFormat, Secret, Size, TlsCallers, UserHashes, Value, WebOrigin};
+pub use value::{Authentication, Given, Insecure, LogFilter, LogFormat, Secret, Size, TlsCallers, Value, WebOrigin};

@@ -13,7 +13,7 @@ use super::{
     audit::Audit,
     objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
     section::{Section, Setting, section},
-    value::{Given, LogFilter, LogFormat, Size, TlsCallers, UserHashes, Value, WebOrigin},
+    value::{Authentication, Given, Insecure, LogFilter, LogFormat, Size, TlsCallers, Value, WebOrigin},
 };
 use filmroom_access::Demand;
 use filmroom_commitment::Limits;
@@ -48,10 +48,14 @@ section! {
 section! {
     /// Who is let in.
     Access "access" {
-        insecure: bool = false,
+        authentication: Authentication = Authentication::Auto,
             unit "",
-            about "Listen on addresses that other machines reach, although nobody is authenticated.",
-            why "Whoever reaches an open port can store, find and fetch every study: that must be somebody's decision.";
+            about "Whether HTTP callers have to sign in, or show a passcode or token with each request: auto demands it unless HTTP is answered on this machine alone (or access.insecure covers it), required always, off never.",
+            why "Whoever tries it on their own machine needs no account; nothing else is open by itself. Behind a proxy say required: what it passes on comes from this machine too.";
+        insecure: Insecure = Insecure::Nothing,
+            unit "",
+            about "Doors that may be open to other machines without what protects them: dicom without TLS and certificates, http without TLS and authentication, or both.",
+            why "Whoever reaches an open port can store, find and fetch every study, and read along: that must be somebody's decision.";
     }
 }
 
@@ -94,14 +98,10 @@ section! {
             unit "",
             about "Oldest version of TLS that is spoken.",
             why "PS3.15 B.12 demands 1.2 beside 1.3; nothing older is safe.";
-        users: UserHashes = UserHashes::default(),
-            unit "",
-            about "Users that callers may name by user identity negotiation, with the Argon2 hash of their passcode.",
-            why "While none is named, what callers say of their user is not looked at.";
         user_identity: Demand = Demand::Optional,
             unit "",
-            about "Whether callers have to name a user, where there are users.",
-            why "Most modalities cannot; who names one has to be right in any case.";
+            about "Whether callers have to name a user by user identity negotiation: an account and its passcode, or a token. A user gets the services that its roles allow.",
+            why "Most modalities cannot. Where there are accounts, a passcode that is shown has to be right; ignored does not look at it.";
         ae_title: AeTitle = dimse().ae_title,
             unit "",
             about "Application entity title of this archive.",
@@ -224,6 +224,14 @@ section! {
             unit "",
             about "Address and port for HTTP.",
             why "Only this machine reaches it until you decide.";
+        tls_certificate: Option<PathBuf> = None,
+            unit "",
+            about "PEM file with the certificate of the web door, then those between it and its authority; HTTP is answered by TLS alone then.",
+            why "Nobody can make one but you. It is read again when the file changes.";
+        tls_key: Option<PathBuf> = None,
+            unit "",
+            about "PEM file with the private key of the certificate.",
+            why "As for the certificate.";
         public_url: String = String::new(),
             unit "",
             about "URL of the DICOMweb service as clients see it, such as https://pacs.example/dicom-web.",
@@ -259,7 +267,7 @@ section! {
         cors_origins: Vec<WebOrigin> = vec![WebOrigin::any()],
             unit "",
             about "Origins whose pages may read through a browser; * is every one.",
-            why "Viewers are served from anywhere; while nobody is authenticated, the address is the only protection.";
+            why "Viewers are served from anywhere; who has to be known shows it with each request, and cookies are never sent from elsewhere.";
         queries_max: u32 = dicomweb().queries_max as u32, range 1 => 1024,
             unit "searches",
             about "Searches at work at one time; more wait.",

@@ -202,27 +202,22 @@ fn the_doors_run_with_their_own_defaults() {
 }
 
 #[test]
-fn parts_of_tls_and_users_belong_together() {
+fn parts_of_tls_belong_together() {
     refused(
         "[dicom]\ntls_listen = \"127.0.0.1:0\"\n",
         &["needs dicom.tls_certificate", "vouched for"],
     );
     refused("[dicom]\ntls_key = \"key.pem\"\n", &["go together"]);
-    refused("[dicom]\nuser_identity = \"required\"\n", &["no one could call"]);
-    refused("[dicom.users]\nada = \"secret\"\n", &["no Argon2 hash"]);
-    refused("[dicom.users]\nada = 1\n", &["not a text"]);
+    refused(
+        "[http]\ntls_key = \"key.pem\"\n",
+        &["http.tls_certificate and http.tls_key go together"],
+    );
 }
 
 #[test]
-fn peers_are_told_in_full_and_hashes_are_not_shown() {
-    let hash = filmroom_access::hash(b"secret").unwrap();
-    let text = format!(
-        "[dicom]\npeers = [\"A=h:104\", {{ ae_title = \"B\", address = \"[::1]:2762\", tls = true, may = [\"find\"] }}]\n\
-         [dicom.users]\nada = \"{hash}\"\n"
-    );
-    let loaded = from_file(&text).unwrap();
-    let report = loaded.report();
-    assert!(!report.contains(&hash) && report.contains("ada"));
+fn peers_are_told_in_full() {
+    let text = "[dicom]\npeers = [\"A=h:104\", { ae_title = \"B\", address = \"[::1]:2762\", tls = true, may = [\"find\"] }]\n";
+    let loaded = from_file(text).unwrap();
     let [a, b] = loaded.config.dicom.peers.as_slice() else {
         panic!()
     };
@@ -281,6 +276,39 @@ fn other_machines_are_kept_out_unless_accepted() {
     exposure("http.listen", "0.0.0.0:1", true);
     exposure("dicom.listen", "[::]:1", true);
     exposure("dicom.listen", "192.168.1.5:104", true);
+}
+
+#[test]
+fn http_is_open_to_others_with_tls_and_authentication_alone() {
+    let tls = "[http]\nlisten = \"0.0.0.0:1\"\ntls_certificate = \"c\"\ntls_key = \"k\"\n";
+    let check = |text: &str| {
+        let config = from_file(text).unwrap().config;
+        let demanded = config.demand() == filmroom_admission::Demand::Credentials;
+        (check_exposure(&config).is_ok(), demanded, given_up(&config).len())
+    };
+    assert_eq!(check(""), (true, false, 0));
+    assert_eq!(check("[access]\nauthentication = \"required\"\n"), (true, true, 0));
+    assert_eq!(check(tls), (true, true, 0));
+    let with = |access: &str| check(&format!("{tls}[access]\n{access}\n"));
+    assert_eq!(with("authentication = \"off\""), (false, false, 0));
+    assert_eq!(with("insecure = \"dicom\""), (true, true, 0));
+    assert_eq!(with("authentication = \"off\"\ninsecure = true"), (true, false, 1));
+    let plain = |access: &str| check(&format!("[http]\nlisten = \"0.0.0.0:1\"\n[access]\n{access}\n"));
+    assert_eq!(plain(""), (false, true, 0));
+    assert_eq!(plain("insecure = \"http\""), (true, false, 1));
+    assert_eq!(
+        plain("authentication = \"required\"\ninsecure = \"http\""),
+        (true, true, 1)
+    );
+    let refused = from_file("[http]\nlisten = \"0.0.0.0:1\"\n").unwrap();
+    let refused = check_exposure(&refused.config).unwrap_err().to_string();
+    for step in [
+        "http.tls_certificate",
+        "filmroom user add NAME --role administrator",
+        "--insecure=http",
+    ] {
+        assert!(refused.contains(step), "{refused}");
+    }
 }
 
 #[test]

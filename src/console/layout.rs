@@ -55,6 +55,7 @@ pub fn page(title: &str, depth: Depth, main: &Markup) -> Html<String> {
                 a.skip href="#main" { "Skip to content" }
                 header.top {
                     a.brand href=(depth.home()) { "Filmroom" }
+                    a.own href={ (up) "account" } { "Account" }
                 }
                 main #main { (main) }
             }

@@ -8,6 +8,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod account;
 mod ask;
 mod layout;
 mod list;
@@ -19,13 +20,15 @@ mod tests;
 mod words;
 
 use axum::{
-    Router,
+    extract::{DefaultBodyLimit, FromRef},
     http::{HeaderName, HeaderValue, header},
+    middleware,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use filmroom_access::Action;
+use filmroom_admission::{Admission, Routes, Rule};
 use filmroom_query::QueryRoom;
 
 /// Only what is served here may be loaded; no page of others may show ours in a frame.
@@ -41,38 +44,64 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// Longest form, in bytes.
+const FORM_BYTES_MAX: usize = 16 << 10;
+
 const STYLE: &str = include_str!("console.css");
 const SCRIPT: &str = include_str!("console.js");
 const ICON: &str = include_str!("icon.svg");
 
-/// The pages: `/`, `/studies/{study}`, `/studies/{study}/series/{series}`, and what they load.
-pub fn router(query: QueryRoom) -> Router {
-    let pages = Router::new()
-        .route("/", get(list::page))
-        .route("/studies/{study}", get(study::page))
-        .route("/studies/{study}/series/{series}", get(series::page))
-        .fallback(|| async { problem::Problem::NotFound("page", layout::Depth::Unknown) })
-        // Pages hold patients' names: no shared cache and no disk may keep them.
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
-        .with_state(query);
-    let mut router = pages
-        .route("/console/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
-        .route(
-            "/console/console.js",
-            get(|| asset("text/javascript; charset=utf-8", SCRIPT)),
-        )
-        .route("/console/icon.svg", get(|| asset("image/svg+xml", ICON)))
-        .route("/favicon.ico", get(|| asset("image/svg+xml", ICON)));
-    for (name, value) in HEADERS {
-        router = router.layer(SetResponseHeaderLayer::overriding(
-            name,
-            HeaderValue::from_static(value),
-        ));
-    }
-    router
+/// What the pages read through.
+#[derive(Clone, FromRef)]
+pub struct Rooms {
+    /// Finds.
+    pub query: QueryRoom,
+    /// Knows callers.
+    pub admission: Admission,
+}
+
+/// The pages: `/`, `/studies/{study}`, `/studies/{study}/series/{series}`, those of a person's session, and what they load.
+pub fn routes(rooms: Rooms) -> Routes {
+    const QUERY: Rule = Rule::May(Action::Query);
+    let pages = Routes::new()
+        .get(QUERY, "/", list::page)
+        .get(QUERY, "/studies/{study}", study::page)
+        .get(QUERY, "/studies/{study}/series/{series}", series::page)
+        .get(Rule::Open, "/sign-in", account::sign_in_page)
+        .post(Rule::Open, "/sign-in", account::sign_in)
+        .post(Rule::Open, "/sign-out", account::sign_out)
+        .get(Rule::Open, "/account", account::account_page)
+        .post(Rule::Open, "/account", account::change_passcode)
+        .around(|router| {
+            router
+                .fallback(|| async { problem::Problem::NotFound("page", layout::Depth::Unknown) })
+                .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+                .layer(middleware::from_fn(account::refusals_as_pages))
+                // Pages hold patients' names: no shared cache and no disk may keep them.
+                .layer(SetResponseHeaderLayer::overriding(
+                    header::CACHE_CONTROL,
+                    HeaderValue::from_static("no-store"),
+                ))
+                .with_state(rooms)
+        });
+    Routes::new()
+        .get(Rule::Open, "/console/console.css", || {
+            asset("text/css; charset=utf-8", STYLE)
+        })
+        .get(Rule::Open, "/console/console.js", || {
+            asset("text/javascript; charset=utf-8", SCRIPT)
+        })
+        .get(Rule::Open, "/console/icon.svg", || asset("image/svg+xml", ICON))
+        .get(Rule::Open, "/favicon.ico", || asset("image/svg+xml", ICON))
+        .merge(pages)
+        .around(|router| {
+            HEADERS.into_iter().fold(router, |router, (name, value)| {
+                router.layer(SetResponseHeaderLayer::overriding(
+                    name,
+                    HeaderValue::from_static(value),
+                ))
+            })
+        })
 }
 
 async fn asset(media_type: &'static str, body: &'static str) -> Response {

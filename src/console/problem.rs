@@ -16,6 +16,8 @@ pub enum Problem {
     NotFound(&'static str, Depth),
     /// What was searched for cannot be understood: says what to change.
     Search(String),
+    /// None of the caller's roles shows this.
+    NotLet,
     /// Something of ours.
     Internal,
 }
@@ -42,6 +44,12 @@ impl IntoResponse for Problem {
                 format!("There is no such {what}."),
             ),
             Self::Search(why) => (StatusCode::BAD_REQUEST, Depth::Top, "This cannot be searched for", why),
+            Self::NotLet => (
+                StatusCode::FORBIDDEN,
+                Depth::Unknown,
+                "Not for you",
+                "None of your roles shows this page.".to_owned(),
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Depth::Top,

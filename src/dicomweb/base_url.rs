@@ -43,16 +43,12 @@ impl BaseUrl {
         }
     }
 
-    fn of_request(headers: &HeaderMap, uri: &Uri, base_path: &str) -> Self {
+    fn of_request(headers: &HeaderMap, uri: &Uri, scheme: &str, base_path: &str) -> Self {
         let forwarded = text(headers, "forwarded").unwrap_or_default();
         let scheme = directive(forwarded, "proto")
             .or_else(|| first(text(headers, "x-forwarded-proto")))
             .filter(|scheme| matches!(*scheme, "http" | "https"))
-            .unwrap_or(if uri.scheme_str() == Some("https") {
-                "https"
-            } else {
-                "http"
-            });
+            .unwrap_or(scheme);
         let host = directive(forwarded, "host")
             .filter(|host| is_authority(host))
             .map(str::to_owned)
@@ -94,7 +90,12 @@ impl FromRequestParts<DicomwebState> for BaseUrl {
     async fn from_request_parts(parts: &mut Parts, state: &DicomwebState) -> Result<Self, Problem> {
         Ok(match &state.config.public_url {
             Some(url) => Self::of_configuration(url),
-            None => Self::of_request(&parts.headers, &parts.uri, state.config.base_path()),
+            None => Self::of_request(
+                &parts.headers,
+                &parts.uri,
+                state.config.scheme,
+                state.config.base_path(),
+            ),
         })
     }
 }
@@ -159,7 +160,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        let url = BaseUrl::of_request(&headers, &"/dicom-web/studies".parse().unwrap(), "/dicom-web");
+        let url = BaseUrl::of_request(&headers, &"/dicom-web/studies".parse().unwrap(), "http", "/dicom-web");
         assert_eq!(url.as_str(), expected);
     }
 
@@ -200,7 +201,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect();
-            let url = BaseUrl::of_request(&headers, &"/dicom-web/studies".parse().unwrap(), "/dicom-web");
+            let url = BaseUrl::of_request(&headers, &"/dicom-web/studies".parse().unwrap(), "http", "/dicom-web");
             url.for_references().to_owned()
         };
         assert_eq!(references(&[("host", "h:8080")]), "http://h:8080/dicom-web");

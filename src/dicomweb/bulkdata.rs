@@ -2,13 +2,13 @@
 //! or a study.
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
-    routing::get,
 };
 use bytes::Bytes;
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 use filmroom_storage::model::InstanceRecord;
 use futures_util::{
     StreamExt, TryStreamExt,
@@ -41,15 +41,16 @@ const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 const INSTANCES_AHEAD: usize = 2;
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    let mut routes = Router::new()
-        .route(&format!("{INSTANCE}/bulkdata/{{*path}}"), get(one))
-        .route(&format!("{INSTANCE}/pixeldata"), get(pixel_data_of_instance));
+pub(super) fn routes() -> Routes<DicomwebState> {
+    const RETRIEVE: Rule = Rule::May(Action::Retrieve);
+    let mut routes = Routes::new()
+        .get(RETRIEVE, &format!("{INSTANCE}/bulkdata/{{*path}}"), one)
+        .get(RETRIEVE, &format!("{INSTANCE}/pixeldata"), pixel_data_of_instance);
     for level in [STUDY, SERIES, INSTANCE] {
-        routes = routes.route(&format!("{level}/bulkdata"), get(all));
+        routes = routes.get(RETRIEVE, &format!("{level}/bulkdata"), all);
     }
     for level in [STUDY, SERIES] {
-        routes = routes.route(&format!("{level}/pixeldata"), get(pixel_data));
+        routes = routes.get(RETRIEVE, &format!("{level}/pixeldata"), pixel_data);
     }
     routes
 }

@@ -1,11 +1,9 @@
 //! What this service can do (PS3.18 §8.9), told from one table: as OpenAPI, as WADL, and at the root of the service.
 
 use axum::{
-    Router,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
-    routing::{MethodFilter, get, on},
 };
 
 use super::{
@@ -14,6 +12,7 @@ use super::{
     base_url::BaseUrl,
     error::Problem,
 };
+use filmroom_admission::{Routes, Rule};
 
 mod openapi;
 mod services;
@@ -32,13 +31,15 @@ const OFFERS: [Offer; 5] = [
 ];
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    root_at("/").route("/openapi.json", get(document))
+pub(super) fn routes() -> Routes<DicomwebState> {
+    root_at("/").get(Rule::Open, "/openapi.json", document)
 }
 
 /// The description of the service at a path of its own: the root with a slash behind it.
-pub(super) fn root_at(path: &str) -> Router<DicomwebState> {
-    Router::new().route(path, on(MethodFilter::OPTIONS.or(MethodFilter::GET), root))
+pub(super) fn root_at(path: &str) -> Routes<DicomwebState> {
+    Routes::new()
+        .get(Rule::Open, path, root)
+        .on(Rule::Open, Method::OPTIONS, path, root)
 }
 
 async fn root(State(state): State<DicomwebState>, accept: Accept, base: BaseUrl) -> Result<Response, Problem> {

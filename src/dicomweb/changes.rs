@@ -3,17 +3,17 @@
 //! PS3.18 has no such service; this one answers in JSON of its own.
 
 use axum::{
-    Router,
     body::Body,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use super::{DicomwebState, error::Problem, query_string::QueryString};
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 use filmroom_retrieve::{Change, ChangeKind, ChangesError, Since};
 
 /// Changes in a page that names no limit.
@@ -22,8 +22,8 @@ pub(super) const LIMIT_DEFAULT: usize = 1_000;
 pub(super) const LIMIT_MAX: usize = 10_000;
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    Router::new().route("/changes", get(changes))
+pub(super) fn routes() -> Routes<DicomwebState> {
+    Routes::new().get(Rule::May(Action::Query), "/changes", changes)
 }
 
 async fn changes(State(state): State<DicomwebState>, query: QueryString) -> Result<Response, Problem> {

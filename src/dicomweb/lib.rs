@@ -1,6 +1,6 @@
 //! The web door: DICOMweb (PS3.18) over HTTP. It speaks the protocol and owns no rule.
 //!
-//! Each service has a file with its `routes()`; [`router`] puts them together, with what holds for all of them: cross-origin
+//! Each service has a file with its `routes()`; [`routes`] puts them together, with what holds for all of them: cross-origin
 //! access on every answer, content encoding, honest 404 and 405, and a handler that panics ends alone.
 #![cfg_attr(
     test,
@@ -10,7 +10,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     http::{Method, Response, header},
     middleware,
     response::IntoResponse,
@@ -22,6 +21,7 @@ use tower_http::{
     compression::{CompressionLayer, Predicate},
 };
 
+use filmroom_admission::Routes;
 use filmroom_ingest::Ingest;
 use filmroom_query::QueryRoom;
 use filmroom_render::Render;
@@ -61,6 +61,8 @@ pub enum EmptyAnswer {
 pub struct DicomwebConfig {
     /// Path under which the service lies: begins with `/`, has no `/` at its end; empty for the root.
     pub base_path: String,
+    /// How clients come where nothing says it: `http` or `https`.
+    pub scheme: &'static str,
     /// The URL of the service as clients see it, where it cannot be told from the request: `https://pacs.example/dicom-web`.
     pub public_url: Option<String>,
     /// Which pages of other origins may read.
@@ -90,6 +92,7 @@ impl Default for DicomwebConfig {
     fn default() -> Self {
         Self {
             base_path: "/dicom-web".to_owned(),
+            scheme: "http",
             public_url: None,
             origins: Origins::Any,
             empty_answer: EmptyAnswer::Ok,
@@ -151,10 +154,10 @@ impl DicomwebState {
 }
 
 /// The whole service under [`DicomwebConfig::base_path`].
-pub fn router(state: DicomwebState) -> Router {
+pub fn routes(state: DicomwebState) -> Routes {
     let origins = Arc::new(state.config.origins.clone());
     let base_path = state.config.base_path().to_owned();
-    let services = Router::new()
+    let services = Routes::new()
         .merge(capabilities::routes())
         .merge(changes::routes())
         .merge(qido::routes())
@@ -163,27 +166,26 @@ pub fn router(state: DicomwebState) -> Router {
         .merge(bulkdata::routes())
         .merge(stow::routes())
         .merge(rendered::routes())
-        .method_not_allowed_fallback(refuse_method)
-        .fallback(refuse_path);
+        .around(|router| router.method_not_allowed_fallback(refuse_method).fallback(refuse_path));
     let placed = if base_path.is_empty() {
         services
     } else {
         let with_slash = format!("{base_path}/");
-        Router::new()
-            .nest(&base_path, services)
-            .merge(capabilities::root_at(&with_slash))
+        services.below(&base_path).merge(capabilities::root_at(&with_slash))
     };
-    placed
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Problem::internal("a handler panicked").into_response()
-        }))
-        .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                .compress_when(Compressible),
-        )
-        .layer(middleware::from_fn_with_state(origins, cors::grant))
-        .with_state(state)
+    placed.around(|router| {
+        router
+            .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+                Problem::internal("a handler panicked").into_response()
+            }))
+            .layer(
+                CompressionLayer::new()
+                    .quality(CompressionLevel::Fastest)
+                    .compress_when(Compressible),
+            )
+            .layer(middleware::from_fn_with_state(origins, cors::grant))
+            .with_state(state)
+    })
 }
 
 async fn refuse_path() -> Problem {

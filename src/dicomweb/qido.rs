@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     extract::{Path, State},
     http::HeaderMap,
     response::Response,
-    routing::get,
 };
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 use filmroom_storage::model::{Tag, check_uid};
 
 use super::{
@@ -48,8 +48,8 @@ const SEARCHES: [(&str, Level); 9] = [
 ];
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    SEARCHES.into_iter().fold(Router::new(), |router, (path, level)| {
+pub(super) fn routes() -> Routes<DicomwebState> {
+    SEARCHES.into_iter().fold(Routes::new(), |routes, (path, level)| {
         let handler =
             move |State(state): State<DicomwebState>,
                   Path(named): Path<Vec<(String, String)>>,
@@ -57,7 +57,7 @@ pub(super) fn routes() -> Router<DicomwebState> {
                   base: BaseUrl,
                   query: QueryString,
                   headers: HeaderMap| search(state, level, named, accept, base, query, headers);
-        router.route(path, get(handler))
+        routes.get(Rule::May(Action::Query), path, handler)
     })
 }
 

@@ -7,9 +7,9 @@
 //! | presentation state | the first image that it references, as it presents it | all of them, multipart |
 //! | frames | the one that is listed; GIF shows the list in turn | every listed one, multipart |
 
-use axum::{Router, routing::get};
-
 use super::DicomwebState;
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 
 mod answer;
 mod documents;
@@ -19,23 +19,26 @@ mod presentations;
 mod thumbnails;
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
+pub(super) fn routes() -> Routes<DicomwebState> {
+    const RETRIEVE: Rule = Rule::May(Action::Retrieve);
     const STUDY: &str = "/studies/{study}";
     const SERIES: &str = "/studies/{study}/series/{series}";
     const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
-    Router::new()
-        .route(&format!("{STUDY}/rendered"), get(pictures::of_many))
-        .route(&format!("{SERIES}/rendered"), get(pictures::of_many))
-        .route(&format!("{INSTANCE}/rendered"), get(pictures::of_instance))
-        .route(
+    Routes::new()
+        .get(RETRIEVE, &format!("{STUDY}/rendered"), pictures::of_many)
+        .get(RETRIEVE, &format!("{SERIES}/rendered"), pictures::of_many)
+        .get(RETRIEVE, &format!("{INSTANCE}/rendered"), pictures::of_instance)
+        .get(
+            RETRIEVE,
             &format!("{INSTANCE}/frames/{{frames}}/rendered"),
-            get(pictures::of_frames),
+            pictures::of_frames,
         )
-        .route(&format!("{STUDY}/thumbnail"), get(thumbnails::of_many))
-        .route(&format!("{SERIES}/thumbnail"), get(thumbnails::of_many))
-        .route(&format!("{INSTANCE}/thumbnail"), get(thumbnails::of_instance))
-        .route(
+        .get(RETRIEVE, &format!("{STUDY}/thumbnail"), thumbnails::of_many)
+        .get(RETRIEVE, &format!("{SERIES}/thumbnail"), thumbnails::of_many)
+        .get(RETRIEVE, &format!("{INSTANCE}/thumbnail"), thumbnails::of_instance)
+        .get(
+            RETRIEVE,
             &format!("{INSTANCE}/frames/{{frames}}/thumbnail"),
-            get(thumbnails::of_frames),
+            thumbnails::of_frames,
         )
 }

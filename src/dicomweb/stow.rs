@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use axum::{
-    Router,
     body::Body,
     extract::{ConnectInfo, Path, Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::post,
 };
+use filmroom_access::{Action, Principal};
+use filmroom_admission::{Caller, Routes, Rule};
 use filmroom_storage::model::{Door, Origin, StudyInstanceUid};
 
 use super::{
@@ -44,10 +44,11 @@ const TAKEN: &[&str] = &[
 const PARTS_MAX: usize = 100_000;
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    Router::new()
-        .route("/studies", post(store))
-        .route("/studies/{study}", post(store))
+pub(super) fn routes() -> Routes<DicomwebState> {
+    const STORE: Rule = Rule::May(Action::Store);
+    Routes::new()
+        .post(STORE, "/studies", store)
+        .post(STORE, "/studies/{study}", store)
 }
 
 /// What is the same for all parts of a request.
@@ -80,7 +81,7 @@ async fn store(
         study,
         origin: Origin {
             door: Door::Dicomweb,
-            sender: user_agent(&parts.headers),
+            sender: sender(&parts),
             receiver: parts.uri.path().to_owned(),
             address: address.unwrap_or_default(),
         },
@@ -99,6 +100,14 @@ async fn store(
         return Err(too_large(state.config.stow_body_max_bytes));
     }
     take(state, asked, content_type, body).await
+}
+
+/// Who sends: the user, where the sender is known, else the program as it calls itself.
+fn sender(parts: &Parts) -> String {
+    match Caller::of(&parts.extensions).map_or("", Principal::known_name) {
+        "" => user_agent(&parts.headers).trim_start_matches(Origin::USER).to_owned(),
+        name => format!("{}{name}", Origin::USER),
+    }
 }
 
 /// The name by which the sender calls itself, as far as it is plain.

@@ -1,8 +1,8 @@
 //! Retrieval of studies, series, instances, metadata and frames (PS3.18 §10.4).
 
-use axum::{Router, routing::get};
-
 use super::DicomwebState;
+use filmroom_access::Action;
+use filmroom_admission::{Routes, Rule};
 
 mod body;
 pub(super) mod conditional;
@@ -20,16 +20,17 @@ pub(super) use instances::{not_modified, one_instance};
 pub(super) use negotiation::Preference;
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
+pub(super) fn routes() -> Routes<DicomwebState> {
+    const RETRIEVE: Rule = Rule::May(Action::Retrieve);
     const STUDY: &str = "/studies/{study}";
     const SERIES: &str = "/studies/{study}/series/{series}";
     const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
-    Router::new()
-        .route(STUDY, get(instances::retrieve))
-        .route(SERIES, get(instances::retrieve))
-        .route(INSTANCE, get(instances::retrieve))
-        .route(&format!("{STUDY}/metadata"), get(metadata::retrieve))
-        .route(&format!("{SERIES}/metadata"), get(metadata::retrieve))
-        .route(&format!("{INSTANCE}/metadata"), get(metadata::retrieve))
-        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(frames::retrieve))
+    Routes::new()
+        .get(RETRIEVE, STUDY, instances::retrieve)
+        .get(RETRIEVE, SERIES, instances::retrieve)
+        .get(RETRIEVE, INSTANCE, instances::retrieve)
+        .get(RETRIEVE, &format!("{STUDY}/metadata"), metadata::retrieve)
+        .get(RETRIEVE, &format!("{SERIES}/metadata"), metadata::retrieve)
+        .get(RETRIEVE, &format!("{INSTANCE}/metadata"), metadata::retrieve)
+        .get(RETRIEVE, &format!("{INSTANCE}/frames/{{frames}}"), frames::retrieve)
 }

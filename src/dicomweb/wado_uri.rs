@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use axum::{
-    Router,
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, Request, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
+use filmroom_access::Action;
+use filmroom_admission::{Caller, Routes, Rule};
 use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, UidError};
 use futures_util::TryStreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -27,14 +28,15 @@ use filmroom_retrieve::Selection;
 const DICOM: &str = "application/dicom";
 
 /// The routes of this service.
-pub(super) fn routes() -> Router<DicomwebState> {
-    Router::new().route("/wado", get(retrieve))
+pub(super) fn routes() -> Routes<DicomwebState> {
+    Routes::new().get(Rule::May(Action::Retrieve), "/wado", retrieve)
 }
 
 async fn retrieve(
     State(state): State<DicomwebState>,
     query: QueryString,
     headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
     if !query
         .get("requestType")
@@ -55,7 +57,7 @@ async fn retrieve(
         }
         return Ok(response);
     }
-    rendered(state, &record, &query, content_type, &headers).await
+    rendered(state, &record, &query, content_type, &headers, caller).await
 }
 
 fn media_type(range: &str) -> &str {
@@ -97,6 +99,7 @@ async fn rendered(
     query: &QueryString,
     content_type: &str,
     headers: &HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     let mut uri = format!(
         "/studies/{}/series/{}/instances/{}",
@@ -119,7 +122,10 @@ async fn rendered(
             request.headers_mut().insert(name, value.clone());
         }
     }
-    match rendered::routes().with_state::<()>(state).oneshot(request).await {
+    // It is decided on as the request for it is.
+    request.extensions_mut().insert(caller);
+    let router = rendered::routes().into_router().with_state::<()>(state);
+    match router.oneshot(request).await {
         Ok(response) => Ok(response.into_response()),
         Err(never) => match never {},
     }

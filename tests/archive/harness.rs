@@ -158,7 +158,7 @@ fn addresses(ready: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)
     };
     Some((
         field("dicom=")?.parse().ok()?,
-        field("http=http://")?.parse().ok()?,
+        field("http=http://").or_else(|| field("http=https://"))?.parse().ok()?,
         tls,
     ))
 }

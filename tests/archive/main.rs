@@ -10,6 +10,7 @@
     reason = "a test ends with what is wrong"
 )]
 
+mod access;
 mod audit;
 mod browser;
 mod certificates;

@@ -65,6 +65,9 @@ pub struct Import {
     /// Send to a running archive by STOW-RS instead of opening the data folder
     #[arg(long, value_name = "http://HOST:PORT")]
     to: Option<String>,
+    /// A file with the token that the running archive knows us by (`filmroom token create NAME --role technologist`)
+    #[arg(long, value_name = "FILE", requires = "to")]
+    token_file: Option<PathBuf>,
     /// Remember in this file what is finished [default: in the data folder; with --to: nowhere]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -104,7 +107,12 @@ impl Import {
         let stop = Arc::new(AtomicBool::new(false));
         match &self.to {
             Some(url) => {
-                let stow = Stow::connect(url).map_err(|why| {
+                let token = self.token_file.as_ref().map(|path| {
+                    let read = fs::read_to_string(path);
+                    read.map_err(|error| Failure::io("read", path, &error))
+                });
+                let token = token.transpose()?;
+                let stow = Stow::connect(url, token.as_deref().map(str::trim)).map_err(|why| {
                     Failure::new(
                         Status::Unavailable,
                         why,

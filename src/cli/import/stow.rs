@@ -30,6 +30,8 @@ pub struct Stow {
     authority: String,
     /// The path of the service, without a slash at its end.
     base_path: String,
+    /// The header that says who sends; empty when nobody is asked.
+    authorization: String,
     /// Connections that wait for their next request.
     idle: Mutex<Vec<BufReader<TcpStream>>>,
 }
@@ -48,12 +50,23 @@ struct Answer {
     keep: bool,
 }
 
+fn authorization(token: Option<&str>) -> Result<String, String> {
+    match token {
+        None => Ok(String::new()),
+        Some(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(format!("Authorization: Bearer {token}\r\n"))
+        }
+        Some(_) => Err("the token is none".to_owned()),
+    }
+}
+
 impl Stow {
-    /// Understands the URL of a service, or of an archive (then `/dicom-web` is meant), and sees whether it answers.
+    /// Understands the URL of a service, or of an archive (then `/dicom-web` is meant), and sees whether it answers. `token`: what it
+    /// knows us by.
     ///
     /// # Errors
     /// One sentence.
-    pub fn connect(url: &str) -> Result<Self, String> {
+    pub fn connect(url: &str, token: Option<&str>) -> Result<Self, String> {
         let rest = url
             .strip_prefix("http://")
             .ok_or_else(|| format!("{url} is no http:// URL"))?;
@@ -70,6 +83,7 @@ impl Stow {
         let stow = Self {
             authority,
             base_path: format!("/{path}"),
+            authorization: authorization(token)?,
             idle: Mutex::default(),
         };
         match stow.open() {
@@ -115,9 +129,9 @@ impl Stow {
         };
         let boundary = uuid::Uuid::new_v4().simple().to_string();
         let head = format!(
-            "POST {}/studies HTTP/1.1\r\nHost: {}\r\nAccept: application/dicom+json\r\nTransfer-Encoding: chunked\r\n\
+            "POST {}/studies HTTP/1.1\r\nHost: {}\r\nAccept: application/dicom+json\r\nTransfer-Encoding: chunked\r\n{}\
              Content-Type: multipart/related; type=\"application/dicom\"; boundary={boundary}\r\n\r\n",
-            self.base_path, self.authority
+            self.base_path, self.authority, self.authorization
         );
         let file_head = filmroom_dataset::write_file_head(
             &instance.head.media_storage_sop_class_uid,
@@ -277,6 +291,9 @@ fn judge(status: u16, told: &Value) -> Result<Outcome, NotTaken> {
             "refused by the archive",
             format!("failure reason {code:04X}H"),
         ))),
+        (401 | 403, None) => Err(NotTaken::NotNow(
+            "the archive does not let us store: --token-file names the file of a token with a role that may".to_owned(),
+        )),
         (503 | 507, None) => Err(NotTaken::NotNow(format!(
             "the archive answers with HTTP status {status}"
         ))),
@@ -341,21 +358,28 @@ mod tests {
         assert!(matches!(judge(409, &failed(0xA700)), Err(NotTaken::NotNow(_))));
         assert!(matches!(judge(409, &failed(0x0122)), Err(NotTaken::Refused(_))));
         assert!(matches!(judge(507, &Value::Null), Err(NotTaken::NotNow(_))));
+        assert!(matches!(judge(401, &Value::Null), Err(NotTaken::NotNow(_))));
     }
 
     #[test]
     fn urls_without_a_path_mean_the_usual_one() {
-        assert!(Stow::connect("https://127.0.0.1/").unwrap_err().contains("http://"));
-        assert!(Stow::connect("http:///x").is_err());
+        assert!(
+            Stow::connect("https://127.0.0.1/", None)
+                .unwrap_err()
+                .contains("http://")
+        );
+        assert!(Stow::connect("http:///x", None).is_err());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let stow = Stow::connect(&format!("http://{address}/")).unwrap();
+        let stow = Stow::connect(&format!("http://{address}/"), None).unwrap();
         assert_eq!(
             (stow.authority, stow.base_path),
             (address.to_string(), "/dicom-web".to_owned())
         );
-        let stow = Stow::connect(&format!("http://{address}/pacs/rs/")).unwrap();
+        let stow = Stow::connect(&format!("http://{address}/pacs/rs/"), Some("filmroom_1_2")).unwrap();
         assert_eq!(stow.base_path, "/pacs/rs");
+        assert_eq!(stow.authorization, "Authorization: Bearer filmroom_1_2\r\n");
+        assert!(Stow::connect(&format!("http://{address}/"), Some("1\r\nX: 2")).is_err());
     }
 
     proptest! {

@@ -13,8 +13,8 @@ pub(super) use self::words::words;
 pub use self::{
     log::{LogFilter, LogFormat},
     measure::Size,
-    network::{TlsCallers, WebOrigin},
-    secret::{Secret, UserHashes},
+    network::{Authentication, Insecure, TlsCallers, WebOrigin},
+    secret::Secret,
 };
 
 /// A value as a file, a flag or a variable of the environment gives it, before it is understood.

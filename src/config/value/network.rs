@@ -146,7 +146,48 @@ words!(impl TlsVersions "1.2 or 1.3" {
     Only13 "1.3",
 });
 
-words!(impl Demand "optional or required" {
+words! {
+    /// Whether HTTP callers have to be known.
+    Authentication "auto, required or off" {
+        /// Unless only this machine reaches the door.
+        Auto "auto",
+        /// Always.
+        Required "required",
+        /// Never.
+        Off "off",
+    }
+}
+
+words! {
+    /// What may be reached by other machines without what protects it.
+    Insecure "no, dicom, http or both" {
+        /// Nothing.
+        Nothing "no" | "false",
+        /// The DICOM node.
+        Dicom "dicom",
+        /// The web door.
+        Http "http",
+        /// Everything.
+        Both "both" | "true",
+    }
+}
+
+impl Insecure {
+    /// True when it covers the DICOM node.
+    #[must_use]
+    pub fn covers_dicom(self) -> bool {
+        matches!(self, Self::Dicom | Self::Both)
+    }
+
+    /// True when it covers the web door.
+    #[must_use]
+    pub fn covers_http(self) -> bool {
+        matches!(self, Self::Http | Self::Both)
+    }
+}
+
+words!(impl Demand "ignored, optional or required" {
+    Ignored "ignored",
     Optional "optional",
     Required "required",
 });

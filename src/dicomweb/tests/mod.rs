@@ -3,7 +3,7 @@
 use std::{io::Read as _, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use super::{capabilities::SERVICES, *};
+use filmroom_access::Principal;
+use filmroom_admission::Caller;
 use filmroom_dataset::{Builder, DataSetDescriber, attribute_by_name};
 use filmroom_ingest::Announced;
 
@@ -71,7 +73,9 @@ impl Archive {
         let store = Store::open(options, Arc::new(DataSetDescriber)).await.unwrap();
         let ingest = Ingest::new(store.clone());
         let (query, retrieve) = (QueryRoom::new(store.clone()), Retrieve::new(store.clone()));
-        let router = router(DicomwebState::new(config, ingest.clone(), query, retrieve));
+        let routes = routes(DicomwebState::new(config, ingest.clone(), query, retrieve));
+        let anyone = Caller(Ok(Some(Principal::anyone())));
+        let router = routes.into_router().layer(Extension(anyone));
         Self {
             router,
             ingest,

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     AbortReason, Association, AssociationError, Connection, Event, Negotiated, Wait,
-    negotiate::{believed_item, claim, negotiate},
+    negotiate::{believed_item, claim, negotiate, withhold},
     pdu,
 };
 use crate::config::DimseConfig;
@@ -220,12 +220,14 @@ async fn identify(
         claim: claim.as_ref().map(|(claim, _)| claim),
     };
     match config.access.admit(&caller).await {
-        Ok(user) => {
+        Ok(None) => Ok(()),
+        Ok(Some(user)) => {
             // Who does not look at claims does not say that one was believed.
-            if user.is_some() && claim.is_some_and(|(_, wants_answer)| wants_answer) {
+            if claim.is_some_and(|(_, wants_answer)| wants_answer) {
                 answer.user_variables.push(believed_item());
             }
-            negotiated.user = user.map(|user| user.name);
+            withhold(&user, negotiated, answer);
+            negotiated.user = Some(user.name);
             Ok(())
         }
         Err(denied) => Err(AssociationError::Rejected(Rejection::UserIdentity(denied.to_string()))),

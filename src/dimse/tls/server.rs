@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
@@ -30,6 +33,7 @@ pub struct TlsServer {
     files: TlsFiles,
     clients: ClientCertificates,
     versions: TlsVersions,
+    protocols: &'static [&'static [u8]],
     current: Reloaded<ServerConfig>,
 }
 
@@ -39,15 +43,29 @@ impl TlsServer {
     /// # Errors
     /// [`TlsError`] saying which file does not do.
     pub fn new(files: TlsFiles, clients: ClientCertificates, versions: TlsVersions) -> Result<Self, TlsError> {
+        Self::of_protocols(files, clients, versions, &[])
+    }
+
+    /// As [`TlsServer::new`], with the protocols that callers may choose of (ALPN, RFC 7301), preferred first.
+    ///
+    /// # Errors
+    /// As [`TlsServer::new`].
+    pub fn of_protocols(
+        files: TlsFiles,
+        clients: ClientCertificates,
+        versions: TlsVersions,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
         let mut paths = vec![files.certificate.clone(), files.key.clone()];
         if let ClientCertificates::Required(path) | ClientCertificates::Optional(path) = &clients {
             paths.push(path.clone());
         }
-        let current = Reloaded::new(paths, || load(&files, &clients, versions))?;
+        let current = Reloaded::new(paths, || load(&files, &clients, versions, protocols))?;
         Ok(Self {
             files,
             clients,
             versions,
+            protocols,
             current,
         })
     }
@@ -56,12 +74,13 @@ impl TlsServer {
     ///
     /// # Errors
     /// [`TlsError::Handshake`], [`TlsError::Timeout`].
-    pub(crate) async fn accept(
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: TcpStream,
+        stream: S,
         limit: Duration,
-    ) -> Result<(TlsStream<TcpStream>, Option<Certificate>), TlsError> {
-        let config = self.current.get(|| load(&self.files, &self.clients, self.versions));
+    ) -> Result<(TlsStream<S>, Option<Certificate>), TlsError> {
+        let load = || load(&self.files, &self.clients, self.versions, self.protocols);
+        let config = self.current.get(load);
         let accepted = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
         let stream = accepted.map_err(|_| TlsError::Timeout)?.map_err(TlsError::Handshake)?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -78,7 +97,12 @@ impl std::fmt::Debug for TlsServer {
     }
 }
 
-fn load(files: &TlsFiles, clients: &ClientCertificates, versions: TlsVersions) -> Result<ServerConfig, TlsError> {
+fn load(
+    files: &TlsFiles,
+    clients: &ClientCertificates,
+    versions: TlsVersions,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions.list())?;
     let verifier = match clients {
         ClientCertificates::Required(path) => Some(CallerVerifier::new(Trust::read(path)?, true)?),
@@ -89,6 +113,7 @@ fn load(files: &TlsFiles, clients: &ClientCertificates, versions: TlsVersions) -
         Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
         None => builder.with_no_client_auth(),
     };
-    let config = builder.with_single_cert(files::certificates(&files.certificate)?, files::key(&files.key)?)?;
+    let mut config = builder.with_single_cert(files::certificates(&files.certificate)?, files::key(&files.key)?)?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }

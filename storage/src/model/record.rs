@@ -18,6 +18,11 @@ pub struct Origin {
     pub address: String,
 }
 
+impl Origin {
+    /// What stands before the name of a user in [`Origin::sender`], where programs give names of their own too.
+    pub const USER: &str = "user:";
+}
+
 /// The doors that take instances in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

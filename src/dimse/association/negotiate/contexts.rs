@@ -17,6 +17,7 @@ use super::{
     variables::common_extended,
 };
 use crate::config::DimseConfig;
+use filmroom_access::Action;
 use filmroom_peers::{Peer, Permission};
 
 /// What decides on the contexts of one request.
@@ -119,6 +120,21 @@ impl<'a> Deciding<'a> {
             Service::Worklist | Service::ProcedureStep | Service::ProcedureStepRetrieve => Permission::Worklist,
         };
         peer.may.contains(&needed)
+    }
+}
+
+/// What a user has to be let do for a context; `None` where anybody may.
+pub(super) fn action_of(context: &Context) -> Option<Action> {
+    // The caller is the one that receives: by C-GET, or reports.
+    let is_receiving = context.may_invoke && !context.may_perform;
+    match context.service {
+        Service::Verification | Service::InstanceAvailability => None,
+        Service::StorageCommitment if is_receiving => None,
+        Service::Storage if is_receiving => Some(Action::Retrieve),
+        Service::Storage | Service::StorageCommitment => Some(Action::Store),
+        Service::Find(_) => Some(Action::Query),
+        Service::Move(_) | Service::Get(_) => Some(Action::Retrieve),
+        Service::Worklist | Service::ProcedureStep | Service::ProcedureStepRetrieve => Some(Action::Worklist),
     }
 }
 

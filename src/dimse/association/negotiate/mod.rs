@@ -5,13 +5,14 @@ mod contexts;
 mod tests;
 mod variables;
 
-use dicom_ul::pdu::{AssociationAC, AssociationRQ};
+use dicom_ul::pdu::{AssociationAC, AssociationRQ, PresentationContextResultReason};
 
 use super::{AbortReason, Arrival, AssociationError, Negotiated, Reach, Rejection, pdu::PRESENTATION_CONTEXTS_MAX};
 use crate::config::{CalledAeTitle, DimseConfig, UnknownCallers};
+use filmroom_access::Principal;
 use filmroom_peers::Peer;
 
-use contexts::Deciding;
+use contexts::{Deciding, action_of};
 use variables::answer_variables;
 pub(super) use variables::{
     believed_item, claim, fragment_length, implementation, max_length, operations_window, operations_window_item,
@@ -81,6 +82,20 @@ pub(crate) fn negotiate(
         user_variables,
     };
     Ok((negotiated, answer))
+}
+
+/// Takes back what a user's roles do not let them do, whatever their application entity may.
+pub(super) fn withhold(user: &Principal, negotiated: &mut Negotiated, answer: &mut AssociationAC) {
+    let (granted, withheld) = std::mem::take(&mut negotiated.contexts)
+        .into_iter()
+        .partition(|context| action_of(context).is_none_or(|action| user.may(action)));
+    negotiated.contexts = granted;
+    for context in withheld {
+        let mut results = answer.presentation_contexts.iter_mut();
+        if let Some(result) = results.find(|result| result.id == context.id) {
+            result.reason = PresentationContextResultReason::UserRejection;
+        }
+    }
 }
 
 /// The titles in the answer are overwritten by the bytes that came; here they only have to be encodable.

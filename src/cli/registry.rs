@@ -1,21 +1,18 @@
 //! `filmroom peer`: the registry of peers, by way of the archive where one runs on the data folder, else in the folder.
 
-mod api;
-
-use std::path::Path;
-
 use clap::{Args, Subcommand};
-use filmroom_storage::{state, store::StateAccess};
+use filmroom_storage::store::StateAccess;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::{
     failure::{Failure, Status},
+    running::{self, Running},
     server,
     settings_flags::SettingsFlags,
     standard_output,
 };
 use crate::config::Config;
-use api::Api;
 use filmroom_peers::{AeTitle, Expected, Peer, Peers, PeersError, Permission, Source};
 
 /// Arguments of `peer`.
@@ -81,15 +78,18 @@ impl PeerCommand {
             Action::List { json } => list(&config, *json)?,
             Action::Add(add) => {
                 let peer = add.peer()?;
-                match running(&config)? {
-                    Some(api) => api.put(&peer)?,
+                match Running::find(&config)? {
+                    Some(archive) => {
+                        let body = serde_json::to_value(&peer).unwrap_or_default();
+                        archive.ask("PUT", &path(&peer.ae_title), Some(&body))?.done(ADVICE)?;
+                    }
                     None => in_folder(&config, |peers| peers.put(peer.clone(), &Expected::Any).map(|_| ()))?,
                 }
                 standard_output(&format!("{} is at {}\n", peer.ae_title, peer.address()));
             }
             Action::Remove { ae_title } => {
-                match running(&config)? {
-                    Some(api) => api.remove(ae_title)?,
+                match Running::find(&config)? {
+                    Some(archive) => drop(archive.ask("DELETE", &path(ae_title), None)?.done(ADVICE)?),
                     None => in_folder(&config, |peers| peers.remove(ae_title, &Expected::Any))?,
                 }
                 standard_output(&format!("{ae_title} is forgotten\n"));
@@ -97,6 +97,12 @@ impl PeerCommand {
         }
         Ok(Status::Done)
     }
+}
+
+const ADVICE: &str = "`filmroom peer list` lists all peers";
+
+fn path(title: &AeTitle) -> String {
+    format!("peers/{}", utf8_percent_encode(title.as_str(), NON_ALPHANUMERIC))
 }
 
 impl Add {
@@ -128,30 +134,8 @@ impl Add {
     }
 }
 
-/// The archive that runs on the data folder, if one does.
-fn running(config: &Config) -> Result<Option<Api>, Failure> {
-    let folder = &config.data.folder;
-    if !folder.is_dir() || lock(folder)?.is_some() {
-        return Ok(None);
-    }
-    Api::of_folder(folder).map(Some)
-}
-
-fn lock(folder: &Path) -> Result<Option<std::fs::File>, Failure> {
-    state::lock(folder)
-        .map_err(|error| Failure::new(Status::InputOutput, error.to_string(), "check the folder (--data)"))
-}
-
 fn in_folder(config: &Config, change: impl FnOnce(&Peers) -> Result<(), PeersError>) -> Result<(), Failure> {
-    let folder = &config.data.folder;
-    std::fs::create_dir_all(folder).map_err(|error| Failure::io("make the folder", folder, &error))?;
-    let Some(_lock) = lock(folder)? else {
-        return Err(Failure::new(
-            Status::TryLater,
-            format!("the data folder {} is in use", folder.display()),
-            "try again in a moment",
-        ));
-    };
+    let _lock = running::take(config)?;
     let state = server::state_place(config, StateAccess::Change)?;
     let peers = Peers::open(config.dicom.peers.clone(), state).map_err(|error| failed(&error.into()))?;
     change(&peers).map_err(|error| failed(&error))

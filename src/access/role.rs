@@ -1,0 +1,175 @@
+//! What people and programs do here, and what their roles let them do.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// One kind of thing that a caller wants. Every route and every service is one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Search: which patients, studies, series and instances there are.
+    Query,
+    /// Look at what is stored: instances, metadata, frames, pictures of them.
+    Retrieve,
+    /// Add instances.
+    Store,
+    /// See how the archive is: queues, metrics.
+    Operate,
+    /// See what is scheduled, and tell what was performed of it.
+    Worklist,
+    /// Put on the worklist what is scheduled, and take it off.
+    Schedule,
+    /// Change whom the archive talks to.
+    Administer,
+    /// Change who may come in, and what they may do.
+    ManageAccounts,
+    /// Read who did what.
+    ReadAudit,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 9] = [
+        Self::Query,
+        Self::Retrieve,
+        Self::Store,
+        Self::Operate,
+        Self::Worklist,
+        Self::Schedule,
+        Self::Administer,
+        Self::ManageAccounts,
+        Self::ReadAudit,
+    ];
+
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Retrieve => "retrieve",
+            Self::Store => "store",
+            Self::Operate => "operate",
+            Self::Worklist => "worklist",
+            Self::Schedule => "schedule",
+            Self::Administer => "administer",
+            Self::ManageAccounts => "manage-accounts",
+            Self::ReadAudit => "read-audit",
+        }
+    }
+}
+
+macro_rules! roles {
+    ($($(#[$meaning:meta])* $variant:ident $word:literal $about:literal => [$($action:ident),*];)*) => {
+        /// A job that somebody has in a hospital, and what it lets them do in the archive.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Role {
+            $($(#[$meaning])* $variant,)*
+        }
+
+        impl Role {
+            /// All roles.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its word in settings, commands and JSON.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// What it is for, in one phrase.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $about,)*
+                }
+            }
+
+            /// What it lets its holder do.
+            #[must_use]
+            pub const fn actions(self) -> &'static [Action] {
+                match self {
+                    $(Self::$variant => &[$(Action::$action),*],)*
+                }
+            }
+        }
+    };
+}
+
+roles! {
+    /// A device that sends what it made.
+    Modality "modality" "a device that sends what it made, and reads its worklist" => [Store, Worklist];
+    /// Reads studies.
+    Viewer "viewer" "searches and reads studies" => [Query, Retrieve];
+    /// Reads studies and adds what was found in them.
+    Radiologist "radiologist" "reads studies, adds reports, key objects and presentation states" => [Query, Retrieve, Store, Worklist];
+    /// Checks what modalities sent.
+    Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate];
+    /// Works the queues of the records department.
+    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule];
+    /// Runs the records department.
+    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate];
+    /// Looks after privacy.
+    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit];
+    /// Approves what others propose to destroy.
+    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query];
+    /// Opens and closes legal holds.
+    Legal "legal" "opens and closes legal holds" => [Query];
+    /// Works with what was released for research, and sees nothing by this role alone.
+    Researcher "researcher" "works with what was released for research; sees nothing by this role alone" => [];
+    /// Takes identification out of studies for research.
+    HonestBroker "honest-broker" "takes identification out of studies for research" => [Query, Retrieve];
+    /// Runs the archive, without seeing patients.
+    Administrator "administrator" "runs the archive: accounts, peers, queues; sees no patient" => [Operate, Administer, ManageAccounts];
+    /// Reads who did what, and changes nothing.
+    Auditor "auditor" "reads who did what" => [ReadAudit];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|role| role.word() == text);
+        found.copied().ok_or_else(|| {
+            let words: Vec<&str> = Self::ALL.iter().map(|role| role.word()).collect();
+            format!("\"{text}\" is no role; roles are {}", words.join(", "))
+        })
+    }
+}
+
+/// True when any of the roles lets its holder do this.
+#[must_use]
+pub fn may(roles: &BTreeSet<Role>, action: Action) -> bool {
+    roles.iter().any(|role| role.actions().contains(&action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_json() {
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.word());
+            assert_eq!(role.word().parse::<Role>().unwrap(), *role);
+        }
+        assert!("root".parse::<Role>().is_err());
+    }
+
+    #[test]
+    fn who_runs_the_archive_sees_no_patient() {
+        let administrator = BTreeSet::from([Role::Administrator]);
+        for action in [Action::Query, Action::Retrieve, Action::Store, Action::ReadAudit] {
+            assert!(!may(&administrator, action));
+        }
+        assert!(may(&administrator, Action::Administer));
+        assert!(!may(&BTreeSet::new(), Action::Query));
+    }
+}

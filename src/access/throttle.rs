@@ -1,0 +1,125 @@
+//! Slows down who guesses passcodes.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use moka::sync::Cache;
+
+/// Failures are forgotten when for so long there was no other.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Longest wait.
+const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// Most names and addresses that are remembered; beyond, the oldest are forgotten.
+const REMEMBERED_MAX: u64 = 100_000;
+
+/// Whose failures are counted together, with how many of them are free.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Whose {
+    /// One name from one address: somebody mistypes.
+    Pair(String, IpAddr),
+    /// One address: somebody tries names.
+    Address(IpAddr),
+    /// One name: many try it from everywhere. Generous, or anybody could lock a person out.
+    Name(String),
+}
+
+impl Whose {
+    const fn free(&self) -> u32 {
+        match self {
+            Self::Pair(..) => 5,
+            Self::Address(_) => 30,
+            Self::Name(_) => 100,
+        }
+    }
+}
+
+/// Failures to sign in, lately.
+#[derive(Debug, Clone)]
+pub(crate) struct Throttle(Cache<Whose, (u32, Instant)>);
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self(
+            Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_idle(FORGOTTEN_AFTER)
+                .build(),
+        )
+    }
+}
+
+fn all(name: &str, from: IpAddr) -> [Whose; 3] {
+    [
+        Whose::Pair(name.to_owned(), from),
+        Whose::Address(from),
+        Whose::Name(name.to_owned()),
+    ]
+}
+
+impl Throttle {
+    /// How long until the next try is looked at; `None` when it may be made now.
+    pub(crate) fn wait(&self, name: &str, from: IpAddr, now: Instant) -> Option<Duration> {
+        let waits = all(name, from).into_iter().filter_map(|whose| {
+            let (failures, last) = self.0.get(&whose)?;
+            let beyond = failures.checked_sub(whose.free())?;
+            let pause = Duration::from_secs(1 << beyond.min(16)).min(WAIT_MAX);
+            pause.checked_sub(now.saturating_duration_since(last))
+        });
+        waits.max().filter(|wait| !wait.is_zero())
+    }
+
+    /// Remembers that a try failed.
+    pub(crate) fn failed(&self, name: &str, from: IpAddr, now: Instant) {
+        for whose in all(name, from) {
+            let failures = self.0.get(&whose).map_or(0, |(failures, _)| failures);
+            self.0.insert(whose, (failures.saturating_add(1), now));
+        }
+    }
+
+    /// Forgets the mistypes of who got in.
+    pub(crate) fn succeeded(&self, name: &str, from: IpAddr) {
+        self.0.invalidate(&Whose::Pair(name.to_owned(), from));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sixth_guess_waits_and_each_one_longer() {
+        let throttle = Throttle::default();
+        let (here, there) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let mut now = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(throttle.wait("ada", here, now), None);
+            throttle.failed("ada", here, now);
+        }
+        assert_eq!(throttle.wait("ada", here, now), Some(Duration::from_secs(1)));
+        assert_eq!(throttle.wait("ada", there, now), None);
+        assert_eq!(throttle.wait("bob", here, now), None);
+        now += Duration::from_secs(1);
+        assert_eq!(throttle.wait("ada", here, now), None);
+        throttle.failed("ada", here, now);
+        assert_eq!(throttle.wait("ada", here, now), Some(Duration::from_secs(2)));
+        throttle.succeeded("ada", here);
+        assert_eq!(throttle.wait("ada", here, now), None);
+    }
+
+    #[test]
+    fn names_cannot_be_tried_in_a_row_nor_one_name_from_everywhere() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        let here = [10, 0, 0, 1].into();
+        for try_ in 0..30 {
+            throttle.failed(&format!("name{try_}"), here, now);
+        }
+        assert!(throttle.wait("another", here, now).is_some());
+        for address in 0..100 {
+            throttle.failed("ada", [10, 1, 0, address].into(), now);
+        }
+        assert!(throttle.wait("ada", [10, 2, 0, 1].into(), now).is_some());
+    }
+}

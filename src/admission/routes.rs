@@ -1,0 +1,171 @@
+//! Routes, each with the decision on who is answered. A door that is made of them has no route without one.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    http::Method,
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodFilter, on},
+};
+
+use filmroom_access::Action;
+
+use super::{Caller, Decided, Refusal};
+
+/// Who is answered on a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Everybody: the answer shows nothing of any patient, and nothing of how the archive is run.
+    Open,
+    /// Who may do this.
+    May(Action),
+}
+
+/// A route as it stands in the table of a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its method; `GET` stands for `HEAD` too.
+    pub method: Method,
+    /// Its path, with parameters in braces.
+    pub path: String,
+    /// Who is answered.
+    pub rule: Rule,
+}
+
+/// The routes of a door, and the table of them.
+#[derive(Debug, Clone)]
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    table: Vec<Route>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self {
+            router: Router::new(),
+            table: Vec::new(),
+        }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a route for a method.
+    #[must_use]
+    pub fn on<H, T>(mut self, rule: Rule, method: Method, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        // Every method that is routed here has a filter; one that has none would answer nobody.
+        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+            let route = on(filter, handler).route_layer(
+                middleware::from_fn_with_state::<_, _, (State<Rule>, Request)>(rule, decide),
+            );
+            self.router = self.router.route(path, route);
+            self.table.push(Route {
+                method,
+                path: path.to_owned(),
+                rule,
+            });
+        }
+        self
+    }
+
+    /// Adds a route for `GET` and `HEAD`.
+    #[must_use]
+    pub fn get<H: Handler<T, S>, T: 'static>(self, rule: Rule, path: &str, handler: H) -> Self {
+        self.on(rule, Method::GET, path, handler)
+    }
+
+    /// Adds a route for `POST`.
+    #[must_use]
+    pub fn post<H: Handler<T, S>, T: 'static>(self, rule: Rule, path: &str, handler: H) -> Self {
+        self.on(rule, Method::POST, path, handler)
+    }
+
+    /// Adds a route for `PUT`.
+    #[must_use]
+    pub fn put<H: Handler<T, S>, T: 'static>(self, rule: Rule, path: &str, handler: H) -> Self {
+        self.on(rule, Method::PUT, path, handler)
+    }
+
+    /// Adds a route for `DELETE`.
+    #[must_use]
+    pub fn delete<H: Handler<T, S>, T: 'static>(self, rule: Rule, path: &str, handler: H) -> Self {
+        self.on(rule, Method::DELETE, path, handler)
+    }
+
+    /// Adds the routes of another.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.table.extend(other.table);
+        self
+    }
+
+    /// Puts all routes below a path.
+    #[must_use]
+    pub fn below(self, prefix: &str) -> Self {
+        let table = self.table.into_iter().map(|route| Route {
+            // As `nest` has it: the root of what is nested is the prefix itself.
+            path: match route.path.as_str() {
+                "/" => prefix.to_owned(),
+                path => format!("{prefix}{path}"),
+            },
+            ..route
+        });
+        Self {
+            table: table.collect(),
+            router: Router::new().nest(prefix, self.router),
+        }
+    }
+
+    /// Changes the router around the routes: layers, fallbacks, state. A route that is added in it is not in the table, and its
+    /// answers are kept back.
+    #[must_use]
+    pub fn around<S2>(self, change: impl FnOnce(Router<S>) -> Router<S2>) -> Routes<S2> {
+        Routes {
+            router: change(self.router),
+            table: self.table,
+        }
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &[Route] {
+        &self.table
+    }
+
+    /// The router alone, for [`super::Admission::before`] to stand before.
+    pub fn into_router(self) -> Router<S> {
+        self.router
+    }
+}
+
+async fn decide(State(rule): State<Rule>, request: Request, next: Next) -> Response {
+    let refusal = match (rule, request.extensions().get::<Caller>()) {
+        (_, Some(Caller(Err(refusal)))) => refusal.clone(),
+        (Rule::Open, Some(Caller(Ok(_)))) => return decided(request, next).await,
+        (Rule::May(action), Some(Caller(Ok(Some(principal))))) if principal.may(action) => {
+            return decided(request, next).await;
+        }
+        (Rule::May(_), Some(Caller(Ok(Some(_))))) => Refusal::NotLet,
+        (Rule::May(_), Some(Caller(Ok(None)))) => Refusal::Unknown,
+        (_, None) => Refusal::Undecided,
+    };
+    refusal.answer(request.headers())
+}
+
+async fn decided(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Decided);
+    response
+}
