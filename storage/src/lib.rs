@@ -15,6 +15,7 @@ macro_rules! crash_point {
 }
 
 mod buffers;
+mod direct;
 pub mod encryption;
 mod hexadecimal;
 pub mod index;

@@ -26,6 +26,11 @@ pub trait ReadAt: Send + Sync {
     fn as_file(&self) -> Option<(&File, u64)> {
         None
     }
+
+    /// The same file opened past the system's cache, for bytes that are read once.
+    fn as_direct_file(&self) -> Option<(&File, u64)> {
+        None
+    }
 }
 
 impl ReadAt for Bytes {

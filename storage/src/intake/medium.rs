@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
     ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,11 +12,13 @@ use std::{
     },
 };
 
-use crate::encryption::MasterKeys;
+use crate::{
+    direct::{self, Blocks},
+    encryption::MasterKeys,
+};
 
-/// What is written in one go begins at a multiple of this and has such a length: disks and file systems then take it
-/// without a copy of their own, and bytes that are durable already are never written again.
-pub(crate) const BLOCK_BYTES: usize = 4096;
+pub(crate) use crate::direct::BLOCK_BYTES;
+
 /// Bytes put together for one direct write.
 const DIRECT_BYTES: usize = 4 << 20;
 
@@ -33,6 +35,10 @@ pub(crate) trait MediumFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// The file itself, where it is one of the local disk.
     fn as_file(&self) -> Option<&File> {
+        None
+    }
+    /// The file itself, opened past the system's cache, where it is one of the local disk.
+    fn as_direct_file(&self) -> Option<&File> {
         None
     }
 }
@@ -54,7 +60,7 @@ pub(crate) trait Medium: Send + Sync {
 /// A folder of the local disk.
 pub(crate) struct DiskMedium {
     folder: PathBuf,
-    assembly: Arc<Mutex<Assembly>>,
+    assembly: Arc<Mutex<Blocks>>,
     master: Option<Arc<MasterKeys>>,
 }
 
@@ -62,7 +68,7 @@ impl DiskMedium {
     pub(crate) fn new(folder: PathBuf, master: Option<Arc<MasterKeys>>) -> Self {
         Self {
             folder,
-            assembly: Arc::default(),
+            assembly: Arc::new(Mutex::new(Blocks::new(DIRECT_BYTES))),
             master,
         }
     }
@@ -77,9 +83,8 @@ impl Medium for DiskMedium {
         let path = self.path(number);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         sync_folder(&self.folder)?;
-        let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap_or_default();
         // Where there are no direct writes they are as all others.
-        let direct = OpenOptions::new().write(true).custom_flags(flags).open(&path).ok();
+        let direct = direct::open(&path, OpenOptions::new().read(true).write(true)).ok();
         Ok(Arc::new(DiskFile {
             file,
             direct,
@@ -89,9 +94,10 @@ impl Medium for DiskMedium {
     }
 
     fn open(&self, number: u64) -> io::Result<Arc<dyn MediumFile>> {
+        let path = self.path(number);
         Ok(Arc::new(DiskFile {
-            file: OpenOptions::new().read(true).write(true).open(self.path(number))?,
-            direct: None,
+            file: OpenOptions::new().read(true).write(true).open(&path)?,
+            direct: direct::open(&path, OpenOptions::new().read(true)).ok(),
             indirect: AtomicBool::new(true),
             assembly: Arc::clone(&self.assembly),
         }))
@@ -132,20 +138,14 @@ struct DiskFile {
     direct: Option<File>,
     /// No direct write is tried any more: the file system took no direct write.
     indirect: AtomicBool,
-    assembly: Arc<Mutex<Assembly>>,
-}
-
-/// Whole blocks in memory, where direct writes are put together.
-#[derive(Default)]
-struct Assembly {
-    bytes: Vec<u8>,
+    assembly: Arc<Mutex<Blocks>>,
 }
 
 impl DiskFile {
     /// Pieces that are whole blocks already are written from where they are; what lies between them is put together first.
     fn write_direct(&self, direct: &File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut assembly = self.assembly.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocks = assembly.blocks();
+        let blocks = assembly.bytes();
         let mut batch = Batch {
             direct,
             offset,
@@ -223,17 +223,6 @@ impl Batch<'_> {
     }
 }
 
-impl Assembly {
-    /// [`DIRECT_BYTES`] that begin at a page.
-    fn blocks(&mut self) -> &mut [u8] {
-        if self.bytes.is_empty() {
-            self.bytes.resize(DIRECT_BYTES + BLOCK_BYTES, 0);
-        }
-        let start = self.bytes.as_ptr().align_offset(BLOCK_BYTES);
-        self.bytes.get_mut(start..start + DIRECT_BYTES).unwrap_or_default()
-    }
-}
-
 impl MediumFile for DiskFile {
     fn write_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         if let Some(direct) = &self.direct
@@ -267,6 +256,10 @@ impl MediumFile for DiskFile {
 
     fn as_file(&self) -> Option<&File> {
         Some(&self.file)
+    }
+
+    fn as_direct_file(&self) -> Option<&File> {
+        self.direct.as_ref()
     }
 }
 

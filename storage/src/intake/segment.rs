@@ -14,6 +14,7 @@ use super::{
     seal::{Place, SegmentSeal},
 };
 use crate::{
+    buffers::Buffer,
     encryption::{ChunkKey, MasterKeys, OpenedSource, Secret, WRAPPED_BYTES, sealed_length},
     packs::compose::SharedPart,
     source::ReadAt,
@@ -349,12 +350,16 @@ impl ReadAt for SegmentSection {
         let wanted = usize::try_from(self.length.saturating_sub(offset))
             .unwrap_or(usize::MAX)
             .min(length);
-        let mut buffer = vec![0; wanted];
-        self.file.read_exact_at(&mut buffer, self.offset + offset)?;
-        Ok(buffer.into())
+        let mut buffer = Buffer::new(wanted);
+        self.file.read_exact_at(buffer.bytes_mut(), self.offset + offset)?;
+        Ok(buffer.freeze(wanted))
     }
 
     fn as_file(&self) -> Option<(&std::fs::File, u64)> {
         self.file.as_file().map(|file| (file, self.offset))
+    }
+
+    fn as_direct_file(&self) -> Option<(&std::fs::File, u64)> {
+        self.file.as_direct_file().map(|file| (file, self.offset))
     }
 }

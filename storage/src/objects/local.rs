@@ -4,10 +4,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSliceMut, Read},
     ops::Range,
-    os::unix::fs::FileExt,
+    os::{fd::AsRawFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -20,13 +20,24 @@ use rustix::{
 };
 
 use super::{Body, ObjectError, ObjectName, ObjectStore};
-use crate::{buffers::Buffer, intake::medium::sync_folder, source::ReadAt};
+use crate::{
+    buffers::Buffer,
+    direct::{self, Blocks},
+    intake::medium::sync_folder,
+    source::ReadAt,
+};
 
 /// Objects under way lie here, and are swept when the store opens.
 const UNDER_WAY: &str = ".put";
 /// Written bytes go to the device in portions of this size, so that a large object holds nobody else up at its end.
 const SYNC_EVERY_BYTES: u64 = 8 << 20;
 const COPY_BYTES: usize = 128 << 10;
+/// Objects from this length on are written, and read back, past the system's cache.
+const DIRECT_FROM_BYTES: u64 = 128 << 10;
+/// Scratches that lie ready at most.
+const SCRATCH_MAX: usize = 2;
+/// Pieces of a file that lie this near to each other are read together.
+const GAP_BYTES: u64 = 16 << 10;
 /// Shorter pieces are put together before they are written: a call to the system costs more than they do.
 const TOGETHER_BELOW_BYTES: u64 = 64 << 10;
 
@@ -40,6 +51,20 @@ pub struct LocalObjects {
 struct Folder {
     root: PathBuf,
     next: AtomicU64,
+    /// What lies ready for the next object.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Memory for direct reads and writes of one object.
+struct Scratch {
+    blocks: Blocks,
+    reader: direct::Reader,
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scratch")
+    }
 }
 
 impl LocalObjects {
@@ -62,12 +87,28 @@ impl LocalObjects {
             folder: Arc::new(Folder {
                 root,
                 next: AtomicU64::new(0),
+                scratch: Mutex::default(),
             }),
         }
     }
 }
 
 impl Folder {
+    fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let pool = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = pool().pop();
+        let mut scratch = taken.unwrap_or_else(|| Scratch {
+            blocks: Blocks::new(direct::CALL_BYTES),
+            reader: direct::Reader::new(),
+        });
+        let done = work(&mut scratch);
+        let mut pool = pool();
+        if pool.len() < SCRATCH_MAX {
+            pool.push(scratch);
+        }
+        done
+    }
+
     fn path(&self, name: &ObjectName) -> PathBuf {
         self.root.join(name.as_str())
     }
@@ -102,7 +143,75 @@ fn create_folders(root: &Path, folder: &Path) -> io::Result<()> {
     }
 }
 
-fn write_body(path: &Path, body: &Body) -> io::Result<()> {
+/// Writes an object. What is large goes past the system's cache: then also what is read back comes from the device.
+fn write_body(folder: &Folder, path: &Path, body: &Body) -> io::Result<()> {
+    if body.len() < DIRECT_FROM_BYTES {
+        return write_cached(path, body);
+    }
+    let opened = direct::open(path, OpenOptions::new().write(true).create_new(true));
+    // A file system that takes no direct writes says so here, or with the first of them.
+    let written = opened.and_then(|file| folder.with_scratch(|scratch| write_direct(file, body, scratch)));
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            write_cached(path, body)
+        }
+        written => written,
+    }
+}
+
+fn write_direct(file: File, body: &Body, scratch: &mut Scratch) -> io::Result<()> {
+    let Scratch { blocks, reader } = scratch;
+    // A number of a file may have become that of another since.
+    reader.forget();
+    let mut writer = direct::Writer::new(file, blocks);
+    for (at, piece) in body.pieces().iter().enumerate() {
+        let mut from = 0;
+        if let Some((source, start)) = piece.as_direct_file() {
+            let ahead = adjoining(
+                body.pieces().get(at + 1..).unwrap_or_default(),
+                source,
+                start + piece.len(),
+            );
+            while from < piece.len() {
+                let bytes = reader.next(source, start + from, piece.len() - from, ahead)?;
+                writer.write(bytes)?;
+                from += bytes.len() as u64;
+            }
+        }
+        while from < piece.len() {
+            let bytes = piece.read_at(from, COPY_BYTES)?;
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            writer.write(&bytes)?;
+            from += bytes.len() as u64;
+        }
+    }
+    writer.end()
+}
+
+/// Bytes behind `end` that hold the next pieces, as far as they lie together in the same file.
+fn adjoining(pieces: &[Arc<dyn ReadAt>], file: &File, end: u64) -> u64 {
+    let mut last = end;
+    for piece in pieces {
+        let Some((source, start)) = piece.as_direct_file() else {
+            // What stands between pieces of files is in memory.
+            continue;
+        };
+        let is_next = source.as_raw_fd() == file.as_raw_fd() && (last..last + GAP_BYTES).contains(&start);
+        if !is_next || start + piece.len() - end > direct::CALL_BYTES as u64 {
+            break;
+        }
+        last = start + piece.len();
+    }
+    last - end
+}
+
+fn write_cached(path: &Path, body: &Body) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let (mut written, mut synced) = (0, 0);
     let mut small = Vec::new();
@@ -198,7 +307,7 @@ impl ObjectStore for LocalObjects {
         let (store, name) = (Arc::clone(&self.folder), name.clone());
         blocking(move || {
             let path = store.new_path();
-            let put = write_body(&path, &body).and_then(|()| store.publish(&path, &name));
+            let put = write_body(&store, &path, &body).and_then(|()| store.publish(&path, &name));
             if put.is_err() {
                 // Room is what is short now: the rest is not left lying.
                 let _ = fs::remove_file(&path);
@@ -272,9 +381,22 @@ impl ObjectStore for LocalObjects {
     }
 
     async fn crc32(&self, name: &ObjectName) -> Result<u32, ObjectError> {
-        let (path, missing) = (self.folder.path(name), missing(name));
+        let (store, name) = (Arc::clone(&self.folder), name.clone());
         blocking(move || {
-            let mut file = File::open(path).map_err(missing)?;
+            let (path, missing) = (store.path(&name), missing(&name));
+            let mut file = File::open(&path).map_err(missing)?;
+            if file.metadata()?.len() >= DIRECT_FROM_BYTES
+                && let Ok(direct) = direct::open(&path, OpenOptions::new().read(true))
+            {
+                let mut hasher = crc32fast::Hasher::new();
+                let read = store.with_scratch(|scratch| {
+                    direct::read_all(&direct, &mut scratch.blocks, |bytes| hasher.update(bytes))
+                });
+                match read {
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                    read => return Ok(read.map(|()| hasher.finalize())?),
+                }
+            }
             let mut hasher = crc32fast::Hasher::new();
             // Small enough to stay in the processor's cache.
             let mut buffer = vec![0; COPY_BYTES];

@@ -67,4 +67,10 @@ impl ReadAt for SharedPart {
     fn as_file(&self) -> Option<(&std::fs::File, u64)> {
         self.whole.as_file().map(|(file, start)| (file, start + self.offset))
     }
+
+    fn as_direct_file(&self) -> Option<(&std::fs::File, u64)> {
+        self.whole
+            .as_direct_file()
+            .map(|(file, start)| (file, start + self.offset))
+    }
 }
