@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    account::{Account, Principal},
+    account::{Account, NAME_CHARACTERS_MAX, Principal},
     directory::{Directory, lock, read},
-    passcode::{LENGTH_MAX, Passcode},
+    passcode::Passcode,
     secret::{hexadecimal, new_secret, sum},
     throttle::Throttle,
 };
@@ -119,7 +119,8 @@ impl Directory {
     }
 
     async fn check(&self, name: &str, passcode: &Passcode, from: IpAddr) -> Result<Account, Refused> {
-        if name.len() > LENGTH_MAX {
+        // Nobody has such a name, and what guesses are counted by must stay short.
+        if name.len() > NAME_CHARACTERS_MAX {
             return Err(Refused::Unknown);
         }
         if let Some(wait) = self.sessions.throttle.wait(name, from, Instant::now()) {

@@ -7,8 +7,8 @@ use std::{
 
 use moka::sync::Cache;
 
-/// Failures are forgotten when for so long there was no other.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Failures are forgotten when for so long there was no other; by then all are forgiven.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 3600);
 /// Longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 /// Most names and addresses that are remembered; beyond, the oldest are forgotten.
@@ -33,6 +33,15 @@ impl Whose {
             Self::Name(_) => 100,
         }
     }
+
+    /// After so long one failure is forgiven: where many people come from one address, some mistype all day long.
+    const fn forgiven_each(&self) -> Duration {
+        match self {
+            Self::Pair(..) => Duration::from_secs(120),
+            Self::Address(_) => Duration::from_secs(10),
+            Self::Name(_) => Duration::from_secs(30),
+        }
+    }
 }
 
 /// Failures to sign in, lately.
@@ -44,25 +53,37 @@ impl Default for Throttle {
         Self(
             Cache::builder()
                 .max_capacity(REMEMBERED_MAX)
-                .time_to_idle(FORGOTTEN_AFTER)
+                .time_to_live(FORGOTTEN_AFTER)
                 .build(),
         )
     }
 }
 
-fn all(name: &str, from: IpAddr) -> [Whose; 3] {
-    [
-        Whose::Pair(name.to_owned(), from),
-        Whose::Address(from),
-        Whose::Name(name.to_owned()),
-    ]
+/// Everything under which a failure is counted. What comes from this machine may have been passed on by a proxy for anybody: there
+/// the address says nothing, and must not keep everybody waiting.
+fn all(name: &str, from: IpAddr) -> impl Iterator<Item = Whose> {
+    let address = (!from.is_loopback()).then_some(Whose::Address(from));
+    [Whose::Pair(name.to_owned(), from), Whose::Name(name.to_owned())]
+        .into_iter()
+        .chain(address)
 }
 
 impl Throttle {
+    /// Failures that are not forgiven yet, and when the latest was.
+    fn failures(&self, whose: &Whose, now: Instant) -> Option<(u32, Instant)> {
+        let (failures, last) = self.0.get(whose)?;
+        let each = whose.forgiven_each().as_secs().max(1);
+        let forgiven = now.saturating_duration_since(last).as_secs() / each;
+        Some((
+            failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)),
+            last,
+        ))
+    }
+
     /// How long until the next try is looked at; `None` when it may be made now.
     pub(crate) fn wait(&self, name: &str, from: IpAddr, now: Instant) -> Option<Duration> {
-        let waits = all(name, from).into_iter().filter_map(|whose| {
-            let (failures, last) = self.0.get(&whose)?;
+        let waits = all(name, from).filter_map(|whose| {
+            let (failures, last) = self.failures(&whose, now)?;
             let beyond = failures.checked_sub(whose.free())?;
             let pause = Duration::from_secs(1 << beyond.min(16)).min(WAIT_MAX);
             pause.checked_sub(now.saturating_duration_since(last))
@@ -73,7 +94,7 @@ impl Throttle {
     /// Remembers that a try failed.
     pub(crate) fn failed(&self, name: &str, from: IpAddr, now: Instant) {
         for whose in all(name, from) {
-            let failures = self.0.get(&whose).map_or(0, |(failures, _)| failures);
+            let failures = self.failures(&whose, now).map_or(0, |(failures, _)| failures);
             self.0.insert(whose, (failures.saturating_add(1), now));
         }
     }
@@ -106,6 +127,25 @@ mod tests {
         assert_eq!(throttle.wait("ada", here, now), Some(Duration::from_secs(2)));
         throttle.succeeded("ada", here);
         assert_eq!(throttle.wait("ada", here, now), None);
+    }
+
+    #[test]
+    fn mistypes_are_forgiven_and_nobody_waits_for_others_behind_a_proxy() {
+        let throttle = Throttle::default();
+        let hospital = [10, 0, 0, 1].into();
+        let mut now = Instant::now();
+        // A morning in which somebody mistypes every quarter of a minute.
+        for try_ in 0..500 {
+            let name = format!("name{}", try_ % 200);
+            assert_eq!(throttle.wait(&name, hospital, now), None, "{try_}");
+            throttle.failed(&name, hospital, now);
+            now += Duration::from_secs(15);
+        }
+        let proxy = [127, 0, 0, 1].into();
+        for try_ in 0..90 {
+            throttle.failed(&format!("name{try_}"), proxy, now);
+        }
+        assert_eq!(throttle.wait("ada", proxy, now), None);
     }
 
     #[test]

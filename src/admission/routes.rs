@@ -1,16 +1,19 @@
 //! Routes, each with the decision on who is answered. A door that is made of them has no route without one.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{Request, State},
     handler::Handler,
-    http::Method,
+    http::{Method, header},
     middleware::{self, Next},
     response::Response,
     routing::{MethodFilter, on},
 };
 
 use filmroom_access::Action;
+use futures_util::StreamExt;
 
 use super::{Caller, Decided, Refusal};
 
@@ -161,7 +164,33 @@ async fn decide(State(rule): State<Rule>, request: Request, next: Next) -> Respo
         (Rule::May(_), Some(Caller(Ok(None)))) => Refusal::Unknown,
         (_, None) => Refusal::Undecided,
     };
-    refusal.answer(request.headers())
+    let answer = refusal.answer(request.headers());
+    let_finish(request).await;
+    answer
+}
+
+/// Most that is still taken of a refused upload, in bytes, and for how long: a connection that is closed while its client sends
+/// is reset, and the client does not hear why.
+const UNHEARD_BYTES_MAX: usize = 1 << 20;
+const UNHEARD_FOR: Duration = Duration::from_secs(2);
+
+async fn let_finish(request: Request) {
+    // Who asks first sends nothing unless the body is looked at.
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = request.into_body().into_data_stream();
+    let finish = async {
+        let mut taken = 0;
+        while let Some(Ok(bytes)) = body.next().await {
+            taken += bytes.len();
+            if taken > UNHEARD_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Late or long, the answer is the same.
+    let _ = tokio::time::timeout(UNHEARD_FOR, finish).await;
 }
 
 async fn decided(request: Request, next: Next) -> Response {

@@ -127,12 +127,9 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
-        let admission = Admission::new(
-            directory.clone(),
-            config.demand(),
-            http_tls.is_some(),
-            trail.trail().clone(),
-        );
+        // Behind a TLS proxy browsers come by TLS as well.
+        let is_secure = http_tls.is_some() || config.http.public_url.starts_with("https://");
+        let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone());
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
         let routes = routes(config, &rooms, &store, &peers, &admission, &trail, &shutdown);
         let table = routes.table().to_vec();

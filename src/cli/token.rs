@@ -92,7 +92,7 @@ impl TokenCommand {
                         let made = archive.ask("POST", "tokens", Some(&body))?.done(ADVICE)?;
                         made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned()
                     }
-                    None => in_folder(&config, |directory| {
+                    None => in_folder(&config, "tokens", |directory| {
                         let life = DAY.saturating_mul(*days);
                         directory.add_token(name, roles.iter().copied().collect(), life, "this machine")
                     })
@@ -101,12 +101,12 @@ impl TokenCommand {
                 standard_output(&format!("{text}\n"));
             }
             Action::Revoke { id } => {
+                let path = format!("tokens/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
                 match Running::find(&config)? {
                     Some(archive) => {
-                        let path = format!("tokens/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
                         archive.ask("DELETE", &path, None)?.done(ADVICE)?;
                     }
-                    None => in_folder(&config, |directory| directory.revoke_token(id))?,
+                    None => in_folder(&config, &path, |directory| directory.revoke_token(id))?,
                 }
                 standard_output(&format!("{id} is worth nothing any more\n"));
             }

@@ -6,22 +6,26 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use filmroom_storage::store::StateAccess;
+use filmroom_audit::{Caller, EventType, Outcome};
+use filmroom_storage::store::{StateAccess, Store};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{
     failure::{Failure, Status},
-    running::{self, Running},
-    server,
+    running::Running,
+    runtime, server,
     settings_flags::SettingsFlags,
     standard_output,
+    trail::{self, AuditTrail},
 };
 use crate::config::Config;
 use filmroom_access::{Directory, DirectoryError, PASSCODE_CHARACTERS_MIN, Passcode, Role, new_passcode};
 
 /// Longest line of a passcode, in bytes.
 const PASSCODE_BYTES_MAX: u64 = 1024;
+/// Who changes things by a command.
+const COMMAND: &str = "this machine";
 const ADVICE: &str = "`filmroom user list` lists all accounts";
 
 /// Arguments of `user`.
@@ -154,7 +158,7 @@ impl UserCommand {
             Action::Remove { name } => {
                 match Running::find(&config)? {
                     Some(archive) => drop(archive.ask("DELETE", &path(name), None)?.done(ADVICE)?),
-                    None => in_folder(&config, |directory| directory.remove_account(name))?,
+                    None => in_folder(&config, &path(name), |directory| directory.remove_account(name))?,
                 }
                 standard_output(&format!("{name} is forgotten\n"));
             }
@@ -177,7 +181,7 @@ fn path(name: &str) -> String {
 fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<(), Failure> {
     let Some(archive) = Running::find(config)? else {
         let passcode = change.passcode.map(|passcode| Passcode::from(passcode.into_bytes()));
-        return in_folder(config, |directory| match (is_new, &passcode) {
+        return in_folder(config, &path(name), |directory| match (is_new, &passcode) {
             (true, Some(passcode)) => directory
                 .add_account(name, passcode, change.roles.unwrap_or_default())
                 .map(drop),
@@ -256,17 +260,54 @@ fn asked() -> Result<String, Failure> {
     Ok(passcode)
 }
 
-/// Changes the directory of a data folder that nobody serves.
+/// Changes the directory of a data folder that nobody serves, and has the audit trail know it. `what`: its path below `/api/v1`.
 ///
 /// # Errors
 /// [`Failure`].
 pub(super) fn in_folder<T>(
     config: &Config,
+    what: &str,
     change: impl FnOnce(&Directory) -> Result<T, DirectoryError>,
 ) -> Result<T, Failure> {
-    let _lock = running::take(config)?;
-    let directory = server::open_directory(server::state_place(config, StateAccess::Change)?)?;
-    change(&directory).map_err(|error| failed(&error))
+    let folder = &config.data.folder;
+    runtime::build(&config.run)?.block_on(async {
+        let store = server::open_store(config).await?;
+        let changed = recorded(config, &store, what, change).await;
+        let closed = server::close_store(&store, folder).await;
+        changed.and_then(|changed| closed.map(|()| changed))
+    })
+}
+
+async fn recorded<T>(
+    config: &Config,
+    store: &Store,
+    what: &str,
+    change: impl FnOnce(&Directory) -> Result<T, DirectoryError>,
+) -> Result<T, Failure> {
+    let folder = &config.data.folder;
+    let directory = server::open_directory(store.state())?;
+    let trail = AuditTrail::open(config, store).await?;
+    let changed = change(&directory);
+    let (outcome, done) = match &changed {
+        Ok(_) => (Outcome::Success, "changed by a command in the data folder"),
+        Err(_) => (
+            Outcome::MinorFailure,
+            "a command in the data folder was refused to change it",
+        ),
+    };
+    let who = Caller {
+        user: COMMAND,
+        ..Caller::default()
+    };
+    let kind = EventType::UserSecurityAttributesChanged;
+    let told = trail
+        .trail()
+        .configured(who, kind, &format!("/api/v1/{what}"), done, outcome)
+        .await;
+    let closed = trail.close(folder).await;
+    told.map_err(|error| trail::failure(&folder.join(trail::FOLDER), &error))?;
+    closed?;
+    changed.map_err(|error| failed(&error))
 }
 
 /// Reads the directory of a data folder, whoever has it.

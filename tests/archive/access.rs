@@ -254,6 +254,13 @@ fn accounts_and_tokens_are_made_while_the_archive_runs_and_while_it_does_not() {
     filmroom(&data, &["token", "revoke", id], "");
     assert_eq!(as_(&archive, &bearer, "GET", "/dicom-web/studies", b"").status, 401);
     archive.stop();
+    // What was changed while nothing ran is recorded as well.
+    filmroom(&data, &["user", "disable", "ada"], "");
+    let told = filmroom(&data, &["audit", "export"], "");
+    let changes = told
+        .lines()
+        .filter(|line| line.contains("110137") && line.contains("/api/v1/accounts/"));
+    assert!(changes.count() >= 4, "{told}");
     // The last administrator stays.
     let refused = finish(binary().args(["user", "remove", "root", "--data"]).arg(&data));
     assert!(

@@ -141,29 +141,46 @@ impl Stow {
         );
         let mut body = format!("--{boundary}\r\nContent-Type: application/dicom\r\n\r\n").into_bytes();
         body.extend_from_slice(&file_head);
-        let stream = connection.get_mut();
-        stream.write_all(head.as_bytes()).map_err(Broken::Connection)?;
-        let mut piece = vec![0; CHUNK_BYTES];
-        loop {
-            let count = data_set.read(&mut piece).map_err(Broken::Source)?;
-            if count == 0 {
-                break;
-            }
-            body.extend_from_slice(piece.get(..count).unwrap_or_default());
-            if body.len() >= CHUNK_BYTES {
-                send_chunk(stream, &body).map_err(Broken::Connection)?;
-                body.clear();
-            }
-        }
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        send_chunk(stream, &body).map_err(Broken::Connection)?;
-        stream.write_all(b"0\r\n\r\n").map_err(Broken::Connection)?;
-        let answer = read_answer(&mut connection).map_err(Broken::Connection)?;
+        let answer = match send(connection.get_mut(), &head, body, &boundary, data_set) {
+            Ok(()) => read_answer(&mut connection).map_err(Broken::Connection)?,
+            // Who refuses need not have read everything.
+            Err(Broken::Connection(error)) => match read_answer(&mut connection) {
+                Ok(answer) if answer.status >= 400 => Answer { keep: false, ..answer },
+                _ => return Err(Broken::Connection(error)),
+            },
+            Err(error) => return Err(error),
+        };
         if answer.keep {
             self.keep(connection);
         }
         Ok(answer)
     }
+}
+
+/// Sends the head of a request, then its body: what is there already, the data set, and the end of the multipart.
+fn send(
+    stream: &mut TcpStream,
+    head: &str,
+    mut body: Vec<u8>,
+    boundary: &str,
+    data_set: &mut dyn Read,
+) -> Result<(), Broken> {
+    stream.write_all(head.as_bytes()).map_err(Broken::Connection)?;
+    let mut piece = vec![0; CHUNK_BYTES];
+    loop {
+        let count = data_set.read(&mut piece).map_err(Broken::Source)?;
+        if count == 0 {
+            break;
+        }
+        body.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if body.len() >= CHUNK_BYTES {
+            send_chunk(stream, &body).map_err(Broken::Connection)?;
+            body.clear();
+        }
+    }
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    send_chunk(stream, &body).map_err(Broken::Connection)?;
+    stream.write_all(b"0\r\n\r\n").map_err(Broken::Connection)
 }
 
 /// False for a connection that the archive closed while it was idle.
