@@ -9,7 +9,7 @@ use filmroom_fixtures::{Instance, ct_head};
 
 use crate::{
     certificates::Authority,
-    harness::{Archive, Start, binary, eventually, finish, folder, python, run, write_all},
+    harness::{Archive, Start, binary, browser, eventually, finish, folder, python, run, write_all},
     web::{Answer, ask},
 };
 
@@ -465,6 +465,48 @@ fn people_sign_in_on_a_page_and_out_again() {
     ] {
         assert!(!log.contains(secret), "the log holds {secret}");
     }
+}
+
+/// The same with a browser, over what it does by itself: cookies, policies, pages of elsewhere.
+#[test]
+fn a_person_signs_in_with_a_browser() {
+    let (home, start) = site();
+    let archive = start.start();
+    let instances: Vec<Instance> = ct_head(1).instances().step_by(30).collect();
+    let token_file = home.path().join("token");
+    let token = filmroom(&archive.data(), &["token", "create", "ct", "--role", "modality"], "");
+    fs::write(&token_file, token).unwrap();
+    run(binary()
+        .args(["import", "--to", &format!("http://{}", archive.http), "--token-file"])
+        .arg(&token_file)
+        .args(write_all(&home.path().join("files"), &instances)));
+    let (mut person, chromium) = browser("sign_in.mjs");
+    let output = run(person
+        .arg(format!("http://{}", archive.http))
+        .arg(instances[0].study_instance_uid.as_str())
+        .args(["ada", PASSCODE])
+        .arg(chromium));
+    let line = output.lines().rev().find(|line| line.starts_with('{')).unwrap();
+    let seen: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(seen["errors"], serde_json::json!([]), "{seen}");
+    assert_eq!(seen["led_to"], "/sign-in", "{seen}");
+    assert!(
+        seen["wrong"].as_str().unwrap().contains("do not belong together"),
+        "{seen}"
+    );
+    assert_eq!(
+        (&seen["own"], &seen["after_foreign"]),
+        (&200.into(), &200.into()),
+        "{seen}"
+    );
+    assert_eq!(seen["script_sees"], "", "{seen}");
+    assert_ne!(seen["foreign_read"], 200, "{seen}");
+    assert_eq!(
+        (&seen["account"], &seen["after"]),
+        (&"ada".into(), &401.into()),
+        "{seen}"
+    );
+    assert_eq!(seen["back"], true, "{seen}");
 }
 
 /// Where nobody is asked who they are, nobody makes accounts but the user that runs the archive.
