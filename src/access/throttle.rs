@@ -99,9 +99,19 @@ impl Throttle {
         }
     }
 
-    /// Forgets the mistypes of who got in.
+    /// Forgets the mistypes of who got in, and that this try was counted as a failure before it was looked at: when a whole
+    /// department signs in from one address, those who come in say nothing of those who guess.
     pub(crate) fn succeeded(&self, name: &str, from: IpAddr) {
-        self.0.invalidate(&Whose::Pair(name.to_owned(), from));
+        for whose in all(name, from) {
+            let others = match whose {
+                Whose::Pair(..) => None,
+                _ => self.0.get(&whose).filter(|(failures, _)| *failures > 1),
+            };
+            match others {
+                Some((failures, last)) => self.0.insert(whose, (failures - 1, last)),
+                None => self.0.invalidate(&whose),
+            }
+        }
     }
 }
 
@@ -146,6 +156,23 @@ mod tests {
             throttle.failed(&format!("name{try_}"), proxy, now);
         }
         assert_eq!(throttle.wait("ada", proxy, now), None);
+    }
+
+    #[test]
+    fn those_who_come_in_slow_nobody_down() {
+        let throttle = Throttle::default();
+        let (now, here) = (Instant::now(), [10, 0, 0, 1].into());
+        for user in 0..200 {
+            let name = format!("user{user}");
+            assert_eq!(throttle.wait(&name, here, now), None);
+            throttle.failed(&name, here, now);
+            throttle.succeeded(&name, here);
+        }
+        for _ in 0..200 {
+            throttle.failed("program", here, now);
+            throttle.succeeded("program", here);
+        }
+        assert_eq!(throttle.wait("program", here, now), None);
     }
 
     #[test]
