@@ -25,11 +25,23 @@ pub enum Action {
     ManageAccounts,
     /// Read who did what.
     ReadAudit,
+    /// Say what is known of patients and studies.
+    AssertFacts,
+    /// Open and release holds.
+    Hold,
+    /// Write and publish how long studies are kept.
+    WritePolicies,
+    /// Propose what is to be destroyed.
+    ProposeDisposal,
+    /// Agree to it, or say no.
+    ApproveDisposal,
+    /// Have it carried out.
+    CarryOutDisposal,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Query,
         Self::Retrieve,
         Self::Store,
@@ -39,6 +51,12 @@ impl Action {
         Self::Administer,
         Self::ManageAccounts,
         Self::ReadAudit,
+        Self::AssertFacts,
+        Self::Hold,
+        Self::WritePolicies,
+        Self::ProposeDisposal,
+        Self::ApproveDisposal,
+        Self::CarryOutDisposal,
     ];
 
     /// Its word in JSON.
@@ -54,6 +72,12 @@ impl Action {
             Self::Administer => "administer",
             Self::ManageAccounts => "manage-accounts",
             Self::ReadAudit => "read-audit",
+            Self::AssertFacts => "assert-facts",
+            Self::Hold => "hold",
+            Self::WritePolicies => "write-policies",
+            Self::ProposeDisposal => "propose-disposal",
+            Self::ApproveDisposal => "approve-disposal",
+            Self::CarryOutDisposal => "carry-out-disposal",
         }
     }
 }
@@ -108,15 +132,19 @@ roles! {
     /// Checks what modalities sent.
     Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate];
     /// Works the queues of the records department.
-    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule];
+    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, AssertFacts, ProposeDisposal];
     /// Runs the records department.
-    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate];
+    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, ProposeDisposal, ApproveDisposal, CarryOutDisposal];
     /// Looks after privacy.
-    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit];
+    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, Hold, WritePolicies, ApproveDisposal];
     /// Approves what others propose to destroy.
-    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query];
+    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query, ApproveDisposal];
+    /// Gives an opinion on what others propose to destroy.
+    PhysicianDim "physician-dim" "answers for medical information: gives an opinion on what is to be destroyed" => [Query, ApproveDisposal];
+    /// Agrees to what public houses destroy.
+    Archives "archives" "the public archives: agree to what is to be destroyed" => [Query, ApproveDisposal];
     /// Opens and closes legal holds.
-    Legal "legal" "opens and closes legal holds" => [Query];
+    Legal "legal" "opens and closes legal holds" => [Query, Hold, WritePolicies, ApproveDisposal];
     /// Works with what was released for research, and sees nothing by this role alone.
     Researcher "researcher" "works with what was released for research; sees nothing by this role alone" => [];
     /// Takes identification out of studies for research.

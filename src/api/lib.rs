@@ -11,10 +11,12 @@ mod audit;
 mod commitments;
 mod forwards;
 mod local;
+mod openapi;
 mod page;
 mod peers;
 mod problem;
 mod procedure_steps;
+mod records;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -33,12 +35,13 @@ use filmroom_admission::{Routes, Rule};
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
+use filmroom_records::Records;
 use filmroom_worklist::Worklist;
 
 pub use audit::AuditRoom;
 
-/// Longest body of a request, in bytes: a peer with all that can be said of it has a few thousand.
-const BODY_BYTES_MAX: usize = 256 << 10;
+/// Longest body of a request, in bytes: a policy has up to 1 MiB, a table of 10,000 facts less than 4.
+const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// The rooms that the door leads to.
 #[derive(Clone)]
@@ -53,6 +56,8 @@ pub struct Rooms {
     pub commitment: Commitments,
     /// Knows what is scheduled and what was performed.
     pub worklist: Worklist,
+    /// Decides how long studies are kept.
+    pub records: Records,
     /// Knows who did what.
     pub audit: AuditRoom,
 }
@@ -72,7 +77,7 @@ pub fn routes(rooms: Rooms) -> Routes {
     const WORKLIST: Rule = Rule::May(Action::Worklist);
     const AUDIT: Rule = Rule::May(Action::ReadAudit);
     const SCHEDULE: Rule = Rule::May(Action::Schedule);
-    Routes::new()
+    let all = Routes::new()
         .get(Rule::Open, "/api/v1/session", session::read)
         .put(Rule::Open, "/api/v1/session/passcode", session::change_passcode)
         .get(ACCOUNTS, "/api/v1/accounts", accounts::list)
@@ -101,10 +106,19 @@ pub fn routes(rooms: Rooms) -> Routes {
         .get(AUDIT, "/api/v1/audit/checkpoint", audit::checkpoint)
         .get(AUDIT, "/fhir/AuditEvent", audit::search)
         .get(AUDIT, "/fhir/AuditEvent/{id}", audit::read)
-        .around(|router| {
-            router
-                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-                .layer(middleware::from_fn(local::only))
-                .with_state(rooms)
-        })
+        .merge(records::routes());
+    let description = openapi::describe(all.table());
+    all.get(Rule::Open, "/api/v1/openapi.json", move || {
+        openapi::read(description.clone())
+    })
+    .around(|router| {
+        router
+            .layer(middleware::from_fn_with_state(
+                records::once::Answers::default(),
+                records::once::once,
+            ))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(middleware::from_fn(local::only))
+            .with_state(rooms)
+    })
 }

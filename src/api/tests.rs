@@ -1,3 +1,5 @@
+mod records;
+
 use std::net::SocketAddr;
 
 use axum::{
@@ -38,7 +40,10 @@ impl Api {
         let limits = filmroom_forwarding::Limits::default();
         let forwarding = Forwarding::open(vec![], retrieve.clone(), folder.path(), limits).unwrap();
         let limits = filmroom_commitment::Limits::default();
-        let commitment = Commitments::open(store, retrieve.clone(), folder.path(), limits).unwrap();
+        let commitment = Commitments::open(store.clone(), retrieve.clone(), folder.path(), limits).unwrap();
+        let records = Records::open(store, filmroom_records::Options::default())
+            .await
+            .unwrap();
         let worklist = Worklist::open(filmroom_worklist::Options::default(), retrieve, folder.path()).unwrap();
         Self {
             router: routes(Rooms {
@@ -47,6 +52,7 @@ impl Api {
                 forwarding,
                 commitment,
                 worklist,
+                records,
                 audit: AuditRoom {
                     trail: filmroom_audit::Trail::off(),
                     source: Arc::new(filmroom_audit::xml::Source {

@@ -95,7 +95,17 @@ const WHAT: [&str; 7] = [
 const OF_USERS: [&str; 3] = ["/api/v1/accounts", "/api/v1/tokens", "/api/v1/session"];
 
 /// What of the API names patients.
-const OF_PATIENTS: [&str; 3] = ["worklist", "procedure-steps", "studies"];
+const OF_PATIENTS: [&str; 9] = [
+    "worklist",
+    "procedure-steps",
+    "studies",
+    "facts",
+    "retention-decisions",
+    "holds",
+    "disposal-batches",
+    "certificates/",
+    "tombstones",
+];
 
 impl Asked {
     /// `None` where neither data nor settings are asked for: pages' styles, capabilities, health.
@@ -208,9 +218,12 @@ impl Asked {
             }
             Self::Change { what, method } => {
                 let is_of_users = OF_USERS.iter().any(|start| what.starts_with(start));
-                let kind = match is_of_users {
-                    true => EventType::UserSecurityAttributesChanged,
-                    false => EventType::NetworkConfiguration,
+                let below = what.strip_prefix("/api/v1/").unwrap_or_default();
+                let kind = match below.split('/').next().unwrap_or_default() {
+                    _ if is_of_users => EventType::UserSecurityAttributesChanged,
+                    "holds" | "facts" | "disposal-batches" => EventType::ObjectSecurityAttributesChanged,
+                    "policy-submissions" => EventType::SecurityConfiguration,
+                    _ => EventType::NetworkConfiguration,
                 };
                 trail.configured(who, kind, what, method.as_str(), outcome).await
             }

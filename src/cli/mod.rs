@@ -14,6 +14,7 @@ mod logging;
 mod patient_stream;
 mod peer;
 mod rebuild;
+mod records;
 mod registry;
 mod running;
 mod runtime;
@@ -70,6 +71,12 @@ enum Command {
     User(user::UserCommand),
     /// List, make or revoke the tokens of programs, also while the archive runs
     Token(token::TokenCommand),
+    /// How long studies are kept, and why: policies, facts, decisions
+    Retention(records::RetentionCommand),
+    /// Open, list and release holds on studies
+    Hold(records::HoldCommand),
+    /// Propose, approve and carry out what is to be destroyed, and check its certificates
+    Disposal(records::DisposalCommand),
     /// Make the index anew from packs and intake, while no server runs
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
@@ -122,6 +129,9 @@ impl CommandLine {
             Command::Peer(peer) => peer.run(&self.settings),
             Command::User(user) => user.run(&self.settings),
             Command::Token(token) => token.run(&self.settings),
+            Command::Retention(retention) => retention.run(&self.settings),
+            Command::Hold(hold) => hold.run(&self.settings),
+            Command::Disposal(disposal) => disposal.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
             Command::Audit(audit) => audit.run(&self.settings),

@@ -105,7 +105,25 @@ impl Running {
     /// [`Failure`] when there is no answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let (status, bytes) = self.exchange(method, path, &body).map_err(|error| {
+        let headers = [
+            ("Authorization", format!("Bearer {}", self.0.secret)),
+            ("Content-Type", "application/json".to_owned()),
+        ];
+        self.ask_with(method, path, &headers, &body)
+    }
+
+    /// Asks as whoever the headers say, rather than as a program of this machine's user.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no answer.
+    pub fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &str,
+    ) -> Result<Answer, Failure> {
+        let (status, bytes) = self.exchange(method, path, headers, body).map_err(|error| {
             let sentence = format!("the archive at {} does not answer: {error}", self.0.local);
             Failure::new(Status::Unavailable, sentence, "is it starting or stopping? try again")
         })?;
@@ -116,15 +134,17 @@ impl Running {
         })
     }
 
-    fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Vec<u8>)> {
+    fn exchange(&self, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> io::Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect_timeout(&self.0.local, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         let request = format!(
-            "{method} /api/v1/{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} /api/v1/{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             self.0.local,
-            self.0.secret,
             body.len()
         );
         stream.write_all(request.as_bytes())?;

@@ -41,6 +41,7 @@ use filmroom_forwarding::Forwarding;
 use filmroom_ingest::{Ingest, Watcher, Watchers};
 use filmroom_peers::Peers;
 use filmroom_query::QueryRoom;
+use filmroom_records::Records;
 use filmroom_retrieve::Retrieve;
 use filmroom_worklist::Worklist;
 
@@ -61,6 +62,8 @@ pub struct Server {
     store: Store,
     trail: AuditTrail,
     rooms: Rooms,
+    /// What was begun to be destroyed is gone on with.
+    working: tokio::task::JoinHandle<()>,
     dimse: Serving,
     http: HttpServing,
     /// Where programs of this machine ask, when HTTP is answered by TLS or not on this machine.
@@ -127,11 +130,12 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
+        let records = open_records(config, &store, &trail).await?;
         // Behind a TLS proxy browsers come by TLS as well.
         let is_secure = http_tls.is_some() || config.http.public_url.starts_with("https://");
         let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone());
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
-        let routes = routes(config, &rooms, &store, &peers, &admission, &trail, &shutdown);
+        let routes = routes(config, &rooms, &records, &store, &peers, &admission, &trail, &shutdown);
         let table = routes.table().to_vec();
         let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
@@ -167,6 +171,7 @@ impl Server {
             .map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
         match doors {
             (Ok(dimse), Ok(http)) => {
+                let working = tokio::spawn(records.work(shutdown.clone()));
                 let way = Way {
                     url: format!("{http_scheme}://{}", reachable(http.local_address())),
                     local: reachable(local.as_ref().unwrap_or(&http).local_address()),
@@ -179,6 +184,7 @@ impl Server {
                     store,
                     trail,
                     rooms,
+                    working,
                     dimse,
                     http,
                     local,
@@ -259,6 +265,8 @@ impl Server {
             }
         };
         tokio::join!(self.dimse.closed(), self.http.closed(), local);
+        // A step that was begun ends, and the next is taken after the next start.
+        let _ = self.working.await;
         drop(self.rooms);
         running::remove(&self.folder);
         // Whatever becomes of the trail's end, the store is closed.
@@ -306,6 +314,16 @@ pub fn open_directory(place: StatePlace) -> Result<Directory, Failure> {
     Directory::open(place).map_err(|error| match error {
         DirectoryError::State(error) => state_failure("accounts and tokens", &error),
         other => Failure::new(Status::Software, other.to_string(), ""),
+    })
+}
+
+async fn open_records(config: &Config, store: &Store, trail: &AuditTrail) -> Result<Records, Failure> {
+    let mut options = config.records();
+    options.witness = Some(Arc::new(trail.witness()));
+    Records::open(store.clone(), options).await.map_err(|error| {
+        let sentence = format!("the records cannot be read: {error}");
+        let advice = "keep a copy of the folders journal and state before anything else is tried";
+        Failure::new(Status::Data, sentence, advice)
     })
 }
 
@@ -388,9 +406,14 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
 }
 
 /// All routes, each with who is answered.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "everything that a route leads to is named once"
+)]
 fn routes(
     config: &Config,
     rooms: &Rooms,
+    records: &Records,
     store: &Store,
     peers: &Arc<Peers>,
     admission: &Admission,
@@ -422,6 +445,7 @@ fn routes(
         forwarding: rooms.forwarding.clone(),
         commitment: rooms.commitment.clone(),
         worklist: rooms.worklist.clone(),
+        records: records.clone(),
         audit,
     }))
     .around(|router| router.layer(middleware::from_fn_with_state(http_trail, http_trail::record)))

@@ -4,13 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use filmroom_audit::{
-    Audit, AuditError, Caller, Options, Outcome, Participant, Patient, Subject, Trail, Way, events,
+    Audit, AuditError, Caller, Detail, Options, Outcome, Participant, Patient, Study, Subject, Trail, Way, events,
     forward::Forwarder,
     syslog::Sender,
     transfers::{Item, Limits, Transfers},
     xml::Source,
 };
 use filmroom_ingest::{Arrived, Ingest, Watcher};
+use filmroom_records::{Batch, PatientKey, Witness};
 use filmroom_storage::{
     model::{Door, Origin, StudyInstanceUid, Tag},
     store::Store,
@@ -146,6 +147,12 @@ impl AuditTrail {
         Arc::new(Arrivals(self.trail.clone()))
     }
 
+    /// What the records tell before anything is destroyed.
+    #[must_use]
+    pub fn witness(&self) -> Destructions {
+        Destructions(self.trail.clone())
+    }
+
     /// Records what is still under way and that this process ends, and closes the log. After everything that records.
     ///
     /// # Errors
@@ -190,6 +197,38 @@ fn subject(store: &Store, uid: &str) -> Option<Subject> {
         patient: Patient::new(&text(PATIENT_ID), &text(ISSUER_OF_PATIENT_ID), &text(PATIENT_NAME)),
         accession_number: text(ACCESSION_NUMBER),
     })
+}
+
+/// Tells of studies that are about to be destroyed.
+pub struct Destructions(Trail);
+
+#[async_trait]
+impl Witness for Destructions {
+    async fn destroying(
+        &self,
+        batch: &Batch,
+        item: &filmroom_records::Item,
+        patient: &PatientKey,
+    ) -> Result<(), String> {
+        let who = Participant::user(batch.executed_by.as_deref().unwrap_or_default(), "");
+        let approvers: Vec<&str> = batch.approvals.iter().map(|given| given.subject.as_str()).collect();
+        let study = Study {
+            study_instance_uid: item.study.clone(),
+            ..Study::default()
+        };
+        let patient = Patient::new(&patient.id, &patient.issuer, "");
+        let details = vec![
+            Detail::new("Disposal batch", &batch.id),
+            Detail::new("Proposed by", &batch.proposed_by),
+            Detail::new("Approved by", &approvers.join(", ")),
+            Detail::new("Rules", &item.binding.join(", ")),
+            Detail::new("Decision", &item.digest),
+        ];
+        self.0
+            .record_destructive(|us| events::study_deleted(who, us, study, patient, details))
+            .await
+            .map_err(|error| error.to_string())
+    }
 }
 
 /// Tells of instances that came.

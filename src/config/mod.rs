@@ -8,6 +8,7 @@ mod doors;
 mod exposure;
 mod load;
 mod objects;
+mod records;
 mod section;
 mod settings;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Sour
 pub use objects::{
     AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, ReplicaS3, S3,
 };
+pub use records::{ClockOffset, Records};
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage, Worklist};
 pub use value::{Authentication, Given, Insecure, LogFilter, LogFormat, Secret, Size, TlsCallers, Value, WebOrigin};

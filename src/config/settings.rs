@@ -12,6 +12,7 @@ use filmroom_storage::{
 use super::{
     audit::Audit,
     objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
+    records::Records,
     section::{Section, Setting, section},
     value::{Authentication, Given, Insecure, LogFilter, LogFormat, Size, TlsCallers, Value, WebOrigin},
 };
@@ -482,6 +483,7 @@ tree! {
     dicom: Dicom "dicom",
     http: Http "http",
     worklist: Worklist "worklist",
+    records: Records "records",
     storage: Storage "storage",
     objects: Objects "objects",
     s3: S3 "objects.s3",

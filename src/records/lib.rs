@@ -27,6 +27,7 @@ mod policies;
 mod study;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -42,6 +43,7 @@ pub use error::{Problem, RecordsError};
 pub use fact::{Fact, FactName, NewFact, PatientKey, Subject};
 pub use holds::{HoldRecord, NewHold, Release, Scope};
 pub use policies::{PolicyVersion, Submission, SubmissionState};
+pub use witness::Witness;
 
 use book::Book;
 use event::Event;
@@ -49,8 +51,10 @@ use keys::Keys;
 
 /// The kind under which the journal has what this room decides.
 const KIND: &str = "records";
-/// What was begun and waits is looked after so often.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+/// What was begun and waits for the store is looked after so often.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+/// Batches that wait for people are decided on anew so often; before anything is done with one it is in any case.
+const LOOK_THROUGH: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// How the room is set up.
 #[derive(Clone)]
@@ -63,6 +67,8 @@ pub struct Options {
     pub is_public: bool,
     /// How long backups are kept, in days: certificates say when the last copy is gone. `None` where there are none.
     pub backups_days: Option<u32>,
+    /// Told of each study before it is destroyed; nobody where there is none.
+    pub witness: Option<Arc<dyn Witness>>,
     /// What time it is.
     pub clock: Arc<dyn Fn() -> OffsetDateTime + Send + Sync>,
 }
@@ -74,6 +80,7 @@ impl Default for Options {
             utc_offset: UtcOffset::UTC,
             is_public: false,
             backups_days: None,
+            witness: None,
             clock: Arc::new(OffsetDateTime::now_utc),
         }
     }
@@ -91,6 +98,8 @@ struct Inner {
     keys: Keys,
     /// Held from looking whether something may be decided to having it in the journal and in the book.
     deciding: tokio::sync::Mutex<()>,
+    /// A batch was begun to be carried out.
+    begun: tokio::sync::Notify,
     book: RwLock<Book>,
 }
 
@@ -111,6 +120,7 @@ impl Records {
                 options,
                 keys,
                 deciding: tokio::sync::Mutex::new(()),
+                begun: tokio::sync::Notify::new(),
                 book: RwLock::new(book),
             }),
         })
@@ -131,12 +141,21 @@ impl Records {
 
     /// Goes on with disposals that were begun, and looks after batches, until `shutdown` is cancelled.
     pub async fn work(self, shutdown: CancellationToken) {
+        let mut looked: Option<std::time::Instant> = None;
         loop {
             if let Err(error) = self.go_on().await {
                 tracing::error!(%error, "disposals that were begun cannot be gone on with; it is tried again");
             }
+            if looked.is_none_or(|looked| looked.elapsed() > LOOK_THROUGH) {
+                looked = Some(std::time::Instant::now());
+                let _deciding = self.inner.deciding.lock().await;
+                if let Err(error) = self.refresh_batches().await {
+                    tracing::error!(%error, "batches cannot be looked through; it is tried again");
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
+                () = self.inner.begun.notified() => {}
                 () = shutdown.cancelled() => return,
             }
         }

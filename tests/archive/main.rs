@@ -30,6 +30,7 @@ mod orthanc;
 mod packs;
 mod pynetdicom;
 mod rebuild;
+mod records;
 mod s3;
 mod scu;
 mod serve;

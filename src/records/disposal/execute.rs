@@ -42,10 +42,11 @@ impl Records {
             batch: id.to_owned(),
         })
         .await?;
+        self.inner.begun.notify_one();
         self.known_batch(id)
     }
 
-    /// Goes on with all batches that were begun, and looks whether something in the others has changed.
+    /// Goes on with all batches that were begun.
     ///
     /// # Errors
     /// [`RecordsError`]: what is left is gone on with the next time.
@@ -60,8 +61,7 @@ impl Records {
         for id in begun {
             self.carry_out(&id).await?;
         }
-        let _deciding = self.inner.deciding.lock().await;
-        self.refresh_batches().await
+        Ok(())
     }
 
     async fn carry_out(&self, id: &str) -> Result<(), RecordsError> {
@@ -107,15 +107,21 @@ impl Records {
             return Ok(());
         };
         let looked_at = item.clone();
-        let changed = self
+        let (changed, patient) = self
             .blocking(move |room| {
                 let book = room.book();
                 let mut looking = Looking::new(room, &book);
-                room.changed(&mut looking, &book.policies, &looked_at)
+                let changed = room.changed(&mut looking, &book.policies, &looked_at)?;
+                let patient = looking.at_uid(&looked_at.study)?.map(|looked| looked.patient);
+                Ok((changed, patient.unwrap_or_default()))
             })
             .await?;
         if let Some(reason) = changed {
             return self.leave(id, study, reason).await;
+        }
+        if let Some(witness) = &self.inner.options.witness {
+            let recorded = witness.destroying(&batch, &item, &patient).await;
+            recorded.map_err(|why| RecordsError::Failed(format!("what cannot be recorded is not destroyed: {why}")))?;
         }
         let uid = StudyInstanceUid::new(study).map_err(|error| RecordsError::Failed(error.to_string()))?;
         let reason = Reason {

@@ -1,0 +1,194 @@
+//! What a request says beside its path: who acts, which part, as of when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+    response::Response,
+};
+use filmroom_access::KnownBy;
+use filmroom_admission::Caller;
+use filmroom_records::{Actor, Problem, RecordsError};
+use filmroom_retention::PartialDate;
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use time::Date;
+
+use super::refused;
+
+/// Given where nothing is asked for, and most at a time.
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+
+/// A request, as far as routes of records ask.
+pub(super) struct Asked {
+    caller: Option<Actor>,
+    query: BTreeMap<String, String>,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let mut query = BTreeMap::new();
+        for pair in parts
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = |text: &str| {
+                percent_decode_str(&text.replace('+', " "))
+                    .decode_utf8_lossy()
+                    .into_owned()
+            };
+            query.insert(decoded(name), decoded(value));
+        }
+        Ok(Self {
+            caller: caller(parts),
+            query,
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+/// Who acts. Where nobody is asked who they are, it is whoever is named: such an archive is one to try things out on.
+fn caller(parts: &Parts) -> Option<Actor> {
+    let principal = Caller::of(&parts.extensions)?;
+    let roles = || principal.roles().iter().map(|role| role.word().to_owned()).collect();
+    match principal.known_by {
+        KnownBy::Passcode => Some(Actor {
+            subject: principal.name.clone(),
+            roles: roles(),
+        }),
+        // A program is no person that somebody of its name is.
+        KnownBy::Token => Some(Actor {
+            subject: format!("token:{}", principal.name),
+            roles: roles(),
+        }),
+        KnownBy::Nothing => {
+            let of = |name: &str| {
+                parts
+                    .headers
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default()
+            };
+            let roles: BTreeSet<String> = of("filmroom-roles")
+                .split(',')
+                .map(|role| role.trim().to_owned())
+                .filter(|role| !role.is_empty())
+                .collect();
+            let subject = of("filmroom-subject").trim().to_owned();
+            (!subject.is_empty()).then_some(Actor { subject, roles })
+        }
+        KnownBy::Machine => None,
+    }
+}
+
+impl Asked {
+    /// Who acts.
+    ///
+    /// # Errors
+    /// A refusal where nobody is named.
+    pub(super) fn actor(&self) -> Result<Actor, Response> {
+        let what = "decisions on records are made by persons: sign in as one; where nobody is asked who they are, name one in \
+                    Filmroom-Subject, with roles in Filmroom-Roles";
+        self.caller
+            .clone()
+            .ok_or_else(|| refused(&RecordsError::NotLet(what.to_owned())))
+    }
+
+    /// The parameters may be these alone.
+    ///
+    /// # Errors
+    /// A refusal that names another.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Response> {
+        match self.query.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(wrong(
+                name,
+                &format!("there is no such parameter; there are: {}", known.join(", ")),
+            )),
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn is(&self, name: &str) -> Result<bool, Response> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(name, "true or false is wanted")),
+        }
+    }
+
+    pub(super) fn limit(&self) -> Result<usize, Response> {
+        match self.text("limit").map(str::parse::<usize>) {
+            None => Ok(LIMIT_DEFAULT),
+            Some(Ok(limit)) if limit > 0 => Ok(limit.min(LIMIT_MAX)),
+            Some(_) => Err(wrong("limit", "a number from 1 on is wanted")),
+        }
+    }
+
+    pub(super) fn as_of(&self) -> Result<Option<Date>, Response> {
+        match self.text("asOf").map(str::parse) {
+            None => Ok(None),
+            Some(Ok(PartialDate::Day(day))) => Ok(Some(day)),
+            Some(_) => Err(wrong("asOf", "a day is wanted: YYYY-MM-DD")),
+        }
+    }
+
+    /// The version that `If-Match` names; `None` where it names none, or any.
+    ///
+    /// # Errors
+    /// A refusal for a tag that this archive never gave.
+    pub(super) fn expected(&self) -> Result<Option<u64>, Response> {
+        let Some(value) = self.headers.get(header::IF_MATCH) else {
+            return Ok(None);
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(None);
+        }
+        let number = text
+            .trim_matches('"')
+            .strip_prefix('v')
+            .and_then(|number| number.parse().ok());
+        number.map(Some).ok_or_else(|| refused(&RecordsError::Stale))
+    }
+
+    pub(super) fn has_kind(&self, name: header::HeaderName, kind: &str) -> bool {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.to_ascii_lowercase().contains(kind))
+    }
+}
+
+/// A body of JSON; an empty one is an empty object.
+///
+/// # Errors
+/// A refusal with the place of what is wrong.
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
+    let bytes: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) {
+        b"{}"
+    } else {
+        bytes
+    };
+    serde_json::from_slice(bytes).map_err(|error| {
+        let at = format!("line {}, column {}", error.line(), error.column());
+        wrong(&at, &error.to_string())
+    })
+}
+
+pub(super) fn wrong(at: &str, what: &str) -> Response {
+    refused(&RecordsError::Invalid(vec![Problem {
+        at: at.to_owned(),
+        what: what.to_owned(),
+    }]))
+}

@@ -1,0 +1,110 @@
+//! `Idempotency-Key`: a request that is sent again answers what it answered before, and does nothing again.
+//!
+//! Answers are kept for a day in memory: after a restart of the archive a request that is sent again is a new one.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use filmroom_admission::Caller;
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::{BODY_BYTES_MAX, problem::problem};
+
+/// Most answers that are kept.
+const KEPT_MAX: u64 = 10_000;
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
+/// Longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+/// Longest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Answers that were given.
+#[derive(Clone)]
+pub(crate) struct Answers(Cache<String, Arc<Given>>);
+
+struct Given {
+    asked: [u8; 32],
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(KEPT_MAX).time_to_live(KEPT_FOR).build())
+    }
+}
+
+/// Looks at the header of requests that change something.
+pub(crate) async fn once(State(answers): State<Answers>, request: Request, next: Next) -> Response {
+    let Some(key) = request.headers().get("idempotency-key") else {
+        return next.run(request).await;
+    };
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let key = match key.to_str() {
+        Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => key.to_owned(),
+        _ => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "Idempotency-Key has 1 to 255 visible characters",
+            );
+        }
+    };
+    let who = match Caller::of(request.extensions()) {
+        Some(principal) => principal.name.clone(),
+        None => return next.run(request).await,
+    };
+    let said = request
+        .headers()
+        .get("filmroom-subject")
+        .map(|value| value.as_bytes().to_vec());
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long");
+    };
+    let mut hasher = Sha256::new();
+    hasher.update(parts.uri.to_string());
+    hasher.update([0]);
+    hasher.update(&bytes);
+    let asked: [u8; 32] = hasher.finalize().into();
+    let key = format!("{who}\n{}\n{key}", String::from_utf8_lossy(&said.unwrap_or_default()));
+    let request = Request::from_parts(parts, Body::from(bytes));
+    // Of several at one time one is carried out, and all get its answer.
+    let given = answers.0.get_with(
+        key,
+        async move { Arc::new(given(asked, next.run(request).await).await) },
+    );
+    let given = given.await;
+    if given.asked != asked {
+        return problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key came with another request before",
+        );
+    }
+    let mut response = (given.status, given.body.clone()).into_response();
+    *response.headers_mut() = given.headers.clone();
+    response
+}
+
+async fn given(asked: [u8; 32], response: Response) -> Given {
+    let (parts, body) = response.into_parts();
+    let (status, body) = match to_bytes(body, ANSWER_BYTES_MAX).await {
+        Ok(body) => (parts.status, body),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
+    };
+    Given {
+        asked,
+        status,
+        headers: parts.headers,
+        body,
+    }
+}

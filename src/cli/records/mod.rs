@@ -1,0 +1,155 @@
+//! `filmroom retention`, `hold` and `disposal`: records, by way of the archive that runs on the data folder, which knows who asks.
+
+mod disposal;
+mod hold;
+mod retention;
+mod table;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    failure::{Failure, Status},
+    running::Running,
+    settings_flags::SettingsFlags,
+    standard_output,
+};
+
+pub use disposal::DisposalCommand;
+pub use hold::HoldCommand;
+pub use retention::RetentionCommand;
+use table::{Column, table};
+
+/// Who acts, and how answers are shown.
+#[derive(Debug, Clone, Args)]
+struct Manner {
+    /// Who acts, where nobody is asked who they are; else FILMROOM_TOKEN says
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    subject: Option<String>,
+    /// The roles in which NAME acts, separated by commas
+    #[arg(long, value_name = "ROLES", global = true)]
+    roles: Option<String>,
+    /// Show JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// A body that is sent.
+enum Body<'a> {
+    None,
+    Json(Value),
+    Text(&'static str, &'a str),
+}
+
+/// The archive, asked as somebody.
+struct Link {
+    running: Running,
+    manner: Manner,
+}
+
+impl Link {
+    fn new(settings: &SettingsFlags, manner: &Manner) -> Result<Self, Failure> {
+        let config = settings.load(None)?.config;
+        let running = Running::find(&config)?.ok_or_else(|| {
+            let sentence = format!("no archive runs on {}", config.data.folder.display());
+            let advice = "records are decided by a running archive, which knows who asks: start `filmroom serve` on it";
+            Failure::new(Status::Unavailable, sentence, advice)
+        })?;
+        Ok(Self {
+            running,
+            manner: manner.clone(),
+        })
+    }
+
+    /// Asks; the path is below `/api/v1`.
+    fn ask(&self, method: &str, path: &str, body: Body<'_>) -> Result<Value, Failure> {
+        let mut headers = Vec::new();
+        match std::env::var("FILMROOM_TOKEN") {
+            Ok(token) => headers.push(("Authorization", format!("Bearer {}", token.trim()))),
+            Err(_) => {
+                headers.extend(self.manner.subject.clone().map(|name| ("Filmroom-Subject", name)));
+                headers.extend(self.manner.roles.clone().map(|roles| ("Filmroom-Roles", roles)));
+            }
+        }
+        if headers.iter().any(|(_, value)| value.chars().any(char::is_control)) {
+            return Err(Failure::new(
+                Status::Usage,
+                "a name or token has control characters",
+                "",
+            ));
+        }
+        let (kind, body) = match body {
+            Body::None => ("application/json", String::new()),
+            Body::Json(value) => ("application/json", value.to_string()),
+            Body::Text(kind, text) => (kind, text.to_owned()),
+        };
+        headers.push(("Content-Type", kind.to_owned()));
+        let answer = self.running.ask_with(method, path, &headers, &body)?;
+        answer.done("`filmroom retention --help`, `hold --help` and `disposal --help` say what there is")
+    }
+
+    /// Goes through all pages of a list.
+    fn all(&self, path: &str, list: &str) -> Result<Vec<Value>, Failure> {
+        let (mut all, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let page = match &cursor {
+                None => path.to_owned(),
+                Some(cursor) => format!("{path}{separator}cursor={}", escaped(cursor)),
+            };
+            let mut page = self.ask("GET", &page, Body::None)?;
+            if let Some(found) = page.get_mut(list).and_then(Value::as_array_mut) {
+                all.append(found);
+            }
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn show(&self, value: &Value, plain: impl FnOnce(&Value) -> String) {
+        if self.manner.json {
+            standard_output(&format!("{value:#}\n"));
+        } else {
+            standard_output(&plain(value));
+        }
+    }
+
+    fn show_list(&self, list: &[Value], columns: &[Column]) {
+        if self.manner.json {
+            let lines: String = list.iter().map(|value| format!("{value}\n")).collect();
+            standard_output(&lines);
+        } else {
+            standard_output(&table(list, columns));
+        }
+    }
+}
+
+/// A part of a path or a query.
+fn escaped(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn read(path: &std::path::Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))
+}
+
+/// A value as one line of plain text.
+fn plain(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.replace(char::is_control, " "),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(|value| plain(Some(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Some(Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| format!("{name} {}", plain(Some(value))))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Some(other) => other.to_string(),
+    }
+}

@@ -1,0 +1,133 @@
+//! Retention, holds and disposal, by the commands of whoever works in the records department.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    harness::{AE_TITLE, Archive, Start, binary, dcmtk, finish, folder, run, write_all},
+    web::ask,
+};
+
+const PACK: &str = r#"pack = "house"
+version = "1"
+effective_from = 2000-01-01
+rule = [{ id = "house.day", class = "min", keep = [{ from = "study.date", for = "P1D" }] }]
+[approval]
+steps = [{ role = "records-approver", n = 2 }]
+cooling_off = "P0D"
+"#;
+
+fn command(archive: &Archive, who: (&str, &str), words: &[&str]) -> Command {
+    let mut command = binary();
+    command.args(words).arg("--data").arg(archive.data());
+    command.args(["--as", who.0, "--roles", who.1]);
+    command
+}
+
+fn json(archive: &Archive, who: (&str, &str), words: &[&str]) -> Value {
+    let shown = run(command(archive, who, words).arg("--json"));
+    serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words:?}: {error}: {shown}"))
+}
+
+#[test]
+fn from_a_policy_to_a_certificate() {
+    let archive = Start::default().start();
+    let files = folder();
+    let instances: Vec<_> = filmroom_fixtures::cr_chest(1).instances().collect();
+    let paths = write_all(files.path(), &instances);
+    let send = || {
+        let mut command = dcmtk("storescu");
+        command
+            .args(["-v", "-aec", AE_TITLE, "127.0.0.1"])
+            .arg(archive.dicom.port().to_string())
+            .args(&paths);
+        finish(&mut command)
+    };
+    send();
+    let study = instances[0].study_instance_uid.as_str();
+    let (author, manager, lawyer) = (("ada", "him-manager"), ("mary", "him-manager"), ("lea", "legal"));
+    let explained = json(&archive, author, &["retention", "explain", study]);
+    assert_eq!(explained["status"], "indeterminate", "nothing says how long it is kept");
+
+    let pack = files.path().join("house.toml");
+    let pack_path = pack.to_str().unwrap();
+    fs::write(&pack, PACK.replace("study.date", "study.end")).unwrap();
+    let linted = finish(binary().args(["retention", "lint", pack_path]));
+    assert!(
+        linted
+            .text
+            .contains("line 4: house.day: \"study.end\" is not known here; allowed: study.date"),
+        "{}",
+        linted.text
+    );
+    fs::write(&pack, PACK).unwrap();
+    let id = json(&archive, author, &["retention", "submit", pack_path, "--bind", "house"])["id"].clone();
+    let id = id.as_str().unwrap();
+    let simulated = json(&archive, author, &["retention", "simulate", id]);
+    assert_eq!(simulated["newlyEligible"], 1);
+    let alone = finish(&mut command(&archive, author, &["retention", "publish", id]));
+    assert!(alone.text.contains("another one than its author"), "{}", alone.text);
+    json(
+        &archive,
+        manager,
+        &["retention", "publish", id, "--acknowledge-shortening"],
+    );
+    assert_eq!(
+        json(&archive, author, &["retention", "explain", study])["status"],
+        "expired"
+    );
+
+    let hold = json(&archive, lawyer, &["hold", "open", "2026-L-017", "--study", study])["id"].clone();
+    let hold = hold.as_str().unwrap();
+    let clerk = ("carl", "him-clerk");
+    let refused = finish(&mut command(&archive, clerk, &["disposal", "propose", study]));
+    assert!(refused.text.contains("2026-L-017"), "{}", refused.text);
+    json(&archive, lawyer, &["hold", "release", hold, "--reason", "settled"]);
+    json(&archive, ("lou", "legal"), &["hold", "release", hold]);
+
+    let batch = json(&archive, clerk, &["disposal", "propose"])["batch"]["id"].clone();
+    let batch = batch.as_str().unwrap();
+    let own = finish(&mut command(
+        &archive,
+        ("carl", "records-approver"),
+        &["disposal", "approve", batch],
+    ));
+    assert!(
+        own.text.contains("who proposed a batch does not approve it"),
+        "{}",
+        own.text
+    );
+    for name in ["one", "two"] {
+        json(&archive, (name, "records-approver"), &["disposal", "approve", batch]);
+    }
+    let done = json(&archive, manager, &["disposal", "execute", batch, "--wait"]);
+    assert_eq!(done["state"], "destroyed");
+
+    let certificate = run(&mut command(&archive, manager, &["disposal", "certificate", batch]));
+    let path = files.path().join("certificate.json");
+    fs::write(&path, &certificate).unwrap();
+    let key = ask(archive.http, "GET", "/api/v1/certificate-key", &[], b"").unwrap();
+    let key: Value = serde_json::from_slice(&key.body).unwrap();
+    let verify = |key: &str| finish(binary().args(["disposal", "verify", "--key", key]).arg(&path));
+    let verified = verify(key["publicKey"].as_str().unwrap());
+    assert!(verified.text.contains("of 1 studies holds"), "{}", verified.text);
+    assert!(verify(&"0".repeat(64)).text.contains("another key"));
+    fs::write(&path, certificate.replace("carl", "karl")).unwrap();
+    assert!(
+        verify(key["publicKey"].as_str().unwrap())
+            .text
+            .contains("something in it was changed")
+    );
+
+    let found = ask(archive.http, "GET", "/dicom-web/studies", &[], b"").unwrap();
+    assert!(!String::from_utf8_lossy(&found.body).contains(study));
+    let again = send();
+    assert!(
+        again.text.to_lowercase().contains("124"),
+        "it is refused as not authorised: {}",
+        again.text
+    );
+    assert!(json(&archive, clerk, &["disposal", "tombstones"])["study"] == study);
+    assert_eq!(archive.stop().code(), Some(0));
+}
