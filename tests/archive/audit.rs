@@ -60,7 +60,7 @@ fn audit(data: &Path, arguments: &[&str]) -> Finished {
     finish(binary().arg("audit").args(arguments).arg("--data").arg(data))
 }
 
-const SOON: &str = "[audit]\ngather_for = \"100 ms\"\n";
+const SOON: &str = "[audit]\ngather_for = \"3 s\"\n";
 
 #[test]
 fn who_saw_this_patient_is_told_of_every_door() {
