@@ -1,6 +1,7 @@
 //! Commands: each has a file, runs to an end, and says one clear sentence when it fails.
 
 mod audit;
+mod carried_through;
 mod config;
 mod demo;
 mod encrypt;

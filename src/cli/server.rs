@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{
+    carried_through::carry_through,
     failure::{Failure, Status},
     health,
     http::{self, HttpServing},
@@ -448,7 +449,11 @@ fn routes(
         records: records.clone(),
         audit,
     }))
-    .around(|router| router.layer(middleware::from_fn_with_state(http_trail, http_trail::record)))
+    .around(|router| {
+        router
+            .layer(middleware::from_fn_with_state(http_trail, http_trail::record))
+            .layer(middleware::from_fn(carry_through))
+    })
     .merge(health::routes(store.clone(), shutdown.clone()))
 }
 

@@ -17,8 +17,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{BODY_BYTES_MAX, problem::problem};
 
-/// Most answers that are kept.
-const KEPT_MAX: u64 = 10_000;
+/// Bytes of answers that are kept; the oldest go.
+const KEPT_MAX_BYTES: u64 = 32 << 20;
+/// What an answer takes beside its body, about.
+const KEPT_BESIDE_BYTES: usize = 1024;
 const KEPT_FOR: Duration = Duration::from_secs(86_400);
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -38,7 +40,11 @@ struct Given {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(KEPT_MAX).time_to_live(KEPT_FOR).build())
+        let weigh = |key: &String, given: &Arc<Given>| {
+            u32::try_from(key.len() + given.body.len() + KEPT_BESIDE_BYTES).unwrap_or(u32::MAX)
+        };
+        let kept = Cache::builder().weigher(weigh).max_capacity(KEPT_MAX_BYTES);
+        Self(kept.time_to_live(KEPT_FOR).build())
     }
 }
 
