@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::role::{Action, Role, may};
+use super::role::Role;
 
 /// Longest name of an account or a token, in characters.
 pub const NAME_CHARACTERS_MAX: usize = 64;
@@ -24,6 +24,21 @@ pub struct Account {
     pub is_disabled: bool,
     /// When it was made, in seconds since 1970.
     pub made_at: u64,
+    /// Whose account it is, where they have others or are known elsewhere by another name; empty: the name says it.
+    #[serde(default)]
+    pub person: String,
+}
+
+impl Account {
+    /// Whose account it is.
+    #[must_use]
+    pub fn person(&self) -> &str {
+        if self.person.is_empty() {
+            &self.name
+        } else {
+            &self.person
+        }
+    }
 }
 
 impl std::fmt::Debug for Account {
@@ -54,6 +69,14 @@ pub struct Token {
     pub expires_at: u64,
     /// Who made it.
     pub made_by: String,
+    /// The account of the person that it acts for: it ends with the account, and may do nothing that the account may not.
+    #[serde(default)]
+    pub owner: Option<String>,
+}
+
+impl Token {
+    /// How the subject of one begins that acts for nobody.
+    pub(crate) const SUBJECT: &str = "token:";
 }
 
 impl std::fmt::Debug for Token {
@@ -66,91 +89,6 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// By what a caller was known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KnownBy {
-    /// Nothing: nobody is asked who they are.
-    Nothing,
-    /// A passcode, now or at the beginning of a session.
-    Passcode,
-    /// A token.
-    Token,
-    /// What only programs of the user that runs the archive can read.
-    Machine,
-}
-
-/// Who asks, once that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// Name of the account or of the token.
-    pub name: String,
-    /// By what the caller was known.
-    pub known_by: KnownBy,
-    roles: BTreeSet<Role>,
-}
-
-impl Principal {
-    /// Whoever it is, where nobody is asked.
-    #[must_use]
-    pub fn anyone() -> Self {
-        Self {
-            name: "anyone".to_owned(),
-            known_by: KnownBy::Nothing,
-            roles: BTreeSet::new(),
-        }
-    }
-
-    /// A program of the user that runs the archive.
-    pub(crate) fn machine() -> Self {
-        Self {
-            name: "this machine".to_owned(),
-            known_by: KnownBy::Machine,
-            roles: BTreeSet::from([Role::Administrator]),
-        }
-    }
-
-    pub(crate) fn of_account(account: &Account) -> Self {
-        Self {
-            name: account.name.clone(),
-            known_by: KnownBy::Passcode,
-            roles: account.roles.clone(),
-        }
-    }
-
-    pub(crate) fn of_token(token: &Token) -> Self {
-        Self {
-            name: token.name.clone(),
-            known_by: KnownBy::Token,
-            roles: token.roles.clone(),
-        }
-    }
-
-    /// The decision: true when this caller may do this. Every door asks here and nowhere else.
-    #[must_use]
-    pub fn may(&self, action: Action) -> bool {
-        match self.known_by {
-            // Who is not asked may all that ends with the day on which somebody is.
-            KnownBy::Nothing => action != Action::ManageAccounts,
-            _ => may(&self.roles, action),
-        }
-    }
-
-    /// The name, for who was asked; nothing for who was not.
-    #[must_use]
-    pub fn known_name(&self) -> &str {
-        match self.known_by {
-            KnownBy::Nothing => "",
-            _ => &self.name,
-        }
-    }
-
-    /// The caller's roles.
-    #[must_use]
-    pub fn roles(&self) -> &BTreeSet<Role> {
-        &self.roles
-    }
-}
-
 /// Says what is wrong with a name; `None` when it will do.
 pub(crate) fn wrong_name(name: &str) -> Option<String> {
     let count = name.chars().count();
@@ -158,6 +96,22 @@ pub(crate) fn wrong_name(name: &str) -> Option<String> {
         Some(format!("a name has 1 to {NAME_CHARACTERS_MAX} characters"))
     } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c)) {
         Some("a name is of letters, digits and -_.@".to_owned())
+    } else {
+        None
+    }
+}
+
+/// Longest name of a person, in bytes: what OpenID providers may call them (OpenID Connect Core §2, `sub`).
+const PERSON_BYTES_MAX: usize = 255;
+
+/// Says what is wrong with the name of a person; `None` when it will do.
+pub(crate) fn wrong_person(person: &str) -> Option<String> {
+    if person.is_empty() || person.len() > PERSON_BYTES_MAX {
+        Some(format!("a person's name has 1 to {PERSON_BYTES_MAX} characters"))
+    } else if !person.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("a person's name is of ASCII letters, digits and signs, without spaces".to_owned())
+    } else if person.starts_with(Token::SUBJECT) {
+        Some(format!("what begins with {} is a program", Token::SUBJECT))
     } else {
         None
     }

@@ -9,8 +9,9 @@ use std::{
 use filmroom_storage::state::{StateError, StateFolder, StatePlace};
 
 use super::{
-    account::{Account, Principal, Token, wrong_name},
+    account::{Account, Token, wrong_name, wrong_person},
     passcode::{LENGTH_MAX, Passcode, Verifier, hash},
+    principal::Principal,
     role::{Action, Role, may},
     secret::{hexadecimal, is_same, new_secret, random, sum, token_parts, token_text},
     sign_in::Sessions,
@@ -41,6 +42,34 @@ pub enum DirectoryError {
     /// It could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+/// What is to be different of an account; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    /// Its passcode.
+    pub passcode: Option<Passcode>,
+    /// Its roles.
+    pub roles: Option<BTreeSet<Role>>,
+    /// Whose it is.
+    pub person: Option<String>,
+    /// Whether nobody gets in by it.
+    pub is_disabled: Option<bool>,
+}
+
+/// A token that is to be.
+#[derive(Debug, Clone, Default)]
+pub struct NewToken {
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// How long it is worth something.
+    pub life: Duration,
+    /// Who makes it.
+    pub made_by: String,
+    /// The account of the person that it acts for.
+    pub owner: Option<String>,
 }
 
 /// Everybody who may come in.
@@ -146,7 +175,8 @@ impl Directory {
         read(&self.accounts).values().any(administers)
     }
 
-    /// Makes an account. Blocks for as long as hashing and the disk take; durable when it returns.
+    /// Makes an account, of whom `person` says; else of whom its name says. Blocks for as long as hashing and the disk take; durable
+    /// when it returns.
     ///
     /// # Errors
     /// [`DirectoryError`]; nothing was changed.
@@ -155,8 +185,9 @@ impl Directory {
         name: &str,
         passcode: &Passcode,
         roles: BTreeSet<Role>,
+        person: Option<&str>,
     ) -> Result<Account, DirectoryError> {
-        if let Some(why) = wrong_name(name) {
+        if let Some(why) = wrong_name(name).or_else(|| person.and_then(wrong_person)) {
             return Err(DirectoryError::Wrong(why));
         }
         let account = Account {
@@ -165,6 +196,7 @@ impl Directory {
             roles,
             is_disabled: false,
             made_at: now(),
+            person: person.unwrap_or_default().to_owned(),
         };
         let folders = lock(&self.folders);
         if read(&self.accounts).contains_key(name) {
@@ -192,26 +224,22 @@ impl Directory {
         Ok(())
     }
 
-    /// Changes an account: its passcode, roles, whether it is disabled. Sessions that began by another passcode end.
+    /// Changes an account. Sessions that began by another passcode end.
     ///
     /// # Errors
     /// As [`Directory::add_account`]; [`DirectoryError::LastAdministrator`].
-    pub fn change_account(
-        &self,
-        name: &str,
-        passcode: Option<&Passcode>,
-        roles: Option<BTreeSet<Role>>,
-        is_disabled: Option<bool>,
-    ) -> Result<Account, DirectoryError> {
-        let hash = passcode.map(|passcode| self.hash(passcode)).transpose()?;
+    pub fn change_account(&self, name: &str, change: AccountChange) -> Result<Account, DirectoryError> {
+        if let Some(why) = change.person.as_deref().and_then(wrong_person) {
+            return Err(DirectoryError::Wrong(why));
+        }
+        let hash = change.passcode.map(|passcode| self.hash(&passcode)).transpose()?;
         let folders = lock(&self.folders);
         let known = read(&self.accounts).get(name).cloned();
         let mut account = known.ok_or(DirectoryError::Unknown("account"))?;
-        if let Some(hash) = hash {
-            account.hash = hash;
-        }
-        account.roles = roles.unwrap_or(account.roles);
-        account.is_disabled = is_disabled.unwrap_or(account.is_disabled);
+        account.hash = hash.unwrap_or(account.hash);
+        account.roles = change.roles.unwrap_or(account.roles);
+        account.person = change.person.unwrap_or(account.person);
+        account.is_disabled = change.is_disabled.unwrap_or(account.is_disabled);
         if !administers(&account) {
             self.check_administrator_beside(name)?;
         }
@@ -219,7 +247,7 @@ impl Directory {
         Ok(account)
     }
 
-    /// Forgets an account.
+    /// Forgets an account, and the tokens that act for it.
     ///
     /// # Errors
     /// As [`Directory::change_account`].
@@ -229,9 +257,20 @@ impl Directory {
             return Err(DirectoryError::Unknown("account"));
         }
         self.check_administrator_beside(name)?;
-        if let Some([accounts, _]) = folders.as_ref() {
+        // Before the account: one of its name that is made later is another's.
+        let of_account = |token: &Token| token.owner.as_deref() == Some(name);
+        let owned: Vec<String> = read(&self.tokens)
+            .values()
+            .filter(|token| of_account(token))
+            .map(|token| token.id.clone())
+            .collect();
+        if let Some([accounts, tokens]) = folders.as_ref() {
+            for id in &owned {
+                tokens.remove(id)?;
+            }
             accounts.remove(name)?;
         }
+        write(&self.tokens).retain(|_, token| !of_account(token));
         write(&self.accounts).remove(name);
         Ok(())
     }
@@ -253,17 +292,11 @@ impl Directory {
     ///
     /// # Errors
     /// [`DirectoryError`]; nothing was changed.
-    pub fn add_token(
-        &self,
-        name: &str,
-        roles: BTreeSet<Role>,
-        life: Duration,
-        made_by: &str,
-    ) -> Result<(Token, String), DirectoryError> {
-        if let Some(why) = wrong_name(name) {
+    pub fn add_token(&self, new: NewToken) -> Result<(Token, String), DirectoryError> {
+        if let Some(why) = wrong_name(&new.name) {
             return Err(DirectoryError::Wrong(why));
         }
-        if life.is_zero() || life > TOKEN_LIFE_MAX {
+        if new.life.is_zero() || new.life > TOKEN_LIFE_MAX {
             let days = TOKEN_LIFE_MAX.as_secs() / 86_400;
             return Err(DirectoryError::Wrong(format!("a token lives {days} days at most")));
         }
@@ -272,14 +305,18 @@ impl Directory {
         let made_at = now();
         let token = Token {
             sum: hexadecimal(&sum(&secret)),
-            name: name.to_owned(),
-            roles,
+            name: new.name,
+            roles: new.roles,
             made_at,
-            expires_at: made_at.saturating_add(life.as_secs()),
-            made_by: made_by.to_owned(),
+            expires_at: made_at.saturating_add(new.life.as_secs()),
+            made_by: new.made_by,
+            owner: new.owner,
             id,
         };
         let folders = lock(&self.folders);
+        if token.owner.as_deref().is_some_and(|owner| !self.is_account(owner)) {
+            return Err(DirectoryError::Unknown("account that the token would act for"));
+        }
         if read(&self.tokens).len() >= KEPT_MAX {
             return Err(DirectoryError::TooMany);
         }
@@ -319,7 +356,14 @@ impl Directory {
         let (id, secret) = token_parts(text)?;
         let token = read(&self.tokens).get(id).cloned()?;
         let is_right = is_same(hexadecimal(&sum(secret)).as_bytes(), token.sum.as_bytes());
-        (is_right && now() < token.expires_at).then(|| Principal::of_token(&token))
+        if !is_right || now() >= token.expires_at {
+            return None;
+        }
+        let owner = match &token.owner {
+            Some(owner) => Some(self.enabled(owner)?),
+            None => None,
+        };
+        Some(Principal::of_token(&token, owner.as_ref()))
     }
 }
 

@@ -10,6 +10,7 @@
 mod account;
 mod directory;
 mod passcode;
+mod principal;
 mod role;
 mod secret;
 mod sign_in;
@@ -18,9 +19,10 @@ mod users;
 
 use async_trait::async_trait;
 
-pub use account::{Account, KnownBy, NAME_CHARACTERS_MAX, Principal, Token};
-pub use directory::{Directory, DirectoryError, TOKEN_LIFE_MAX};
+pub use account::{Account, NAME_CHARACTERS_MAX, Token};
+pub use directory::{AccountChange, Directory, DirectoryError, NewToken, TOKEN_LIFE_MAX};
 pub use passcode::{PASSCODE_CHARACTERS_MIN, Passcode};
+pub use principal::{KnownBy, Principal, Proof, Strength};
 pub use role::{Action, Role};
 pub use secret::new_passcode;
 pub use sign_in::Refused;

@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    account::{Account, NAME_CHARACTERS_MAX, Principal},
+    account::{Account, NAME_CHARACTERS_MAX},
     directory::{Directory, lock, read},
     passcode::Passcode,
+    principal::{Principal, Proof, SessionKey, Strength},
     secret::{hexadecimal, new_secret, sum},
     throttle::Throttle,
 };
@@ -44,6 +45,8 @@ struct Session {
     hash: String,
     began: Instant,
     used: Instant,
+    /// When its person was there for certain.
+    proof: Proof,
 }
 
 struct Remembered {
@@ -144,7 +147,7 @@ impl Directory {
         }
     }
 
-    fn enabled(&self, name: &str) -> Option<Account> {
+    pub(super) fn enabled(&self, name: &str) -> Option<Account> {
         read(&self.accounts)
             .get(name)
             .filter(|account| !account.is_disabled)
@@ -171,36 +174,59 @@ impl Directory {
         {
             sessions.remove(&oldest);
         }
+        let proof = Proof {
+            strength: Strength::Passcode,
+            at: began,
+        };
         let session = Session {
             account: account.name.clone(),
             hash: account.hash.clone(),
             began,
             used: began,
+            proof,
         };
-        sessions.insert(sum(&key), session);
-        Ok((key, Principal::of_account(&account)))
+        let place = SessionKey(sum(&key));
+        sessions.insert(place.0, session);
+        Ok((key, Principal::of_session(&account, place, proof)))
     }
 
     /// Who began a session, if it is not over.
     #[must_use]
     pub fn by_session(&self, key: &str) -> Option<Principal> {
         let now = Instant::now();
-        let key = sum(key);
+        let key = SessionKey(sum(key));
         let mut sessions = lock(&self.sessions.begun);
-        let session = sessions.get_mut(&key)?;
+        let session = sessions.get_mut(&key.0)?;
         let account = self
             .enabled(&session.account)
             .filter(|account| account.hash == session.hash);
         match account.filter(|_| is_alive(session, now)) {
             Some(account) => {
                 session.used = now;
-                Some(Principal::of_account(&account))
+                Some(Principal::of_session(&account, key, session.proof))
             }
             None => {
-                sessions.remove(&key);
+                sessions.remove(&key.0);
                 None
             }
         }
+    }
+
+    /// Has the person of a session prove anew who they are.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::Unknown`] too for who has no session.
+    pub async fn prove_again(&self, of: &Principal, passcode: &Passcode, from: IpAddr) -> Result<(), Refused> {
+        let key = of.session.ok_or(Refused::Unknown)?;
+        let account = self.check(&of.name, passcode, from).await?;
+        let mut sessions = lock(&self.sessions.begun);
+        let session = sessions.get_mut(&key.0);
+        let session = session.filter(|session| session.account == account.name && session.hash == account.hash);
+        session.ok_or(Refused::Unknown)?.proof = Proof {
+            strength: Strength::Passcode,
+            at: Instant::now(),
+        };
+        Ok(())
     }
 
     /// Ends a session.

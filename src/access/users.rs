@@ -79,7 +79,7 @@ fn address(text: &str) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Passcode, Role};
+    use crate::{NewToken, Passcode, Role};
 
     struct Site {
         _data: tempfile::TempDir,
@@ -99,7 +99,7 @@ mod tests {
             let site = Self::new();
             let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
             site.directory
-                .add_account("ada", &passcode, [Role::Viewer].into())
+                .add_account("ada", &passcode, [Role::Viewer].into(), None)
                 .unwrap();
             site
         }
@@ -151,7 +151,12 @@ mod tests {
         let day = std::time::Duration::from_secs(86_400);
         let (_, text) = site
             .directory
-            .add_token("gateway", [Role::Modality].into(), day, "ada")
+            .add_token(NewToken {
+                name: "gateway".to_owned(),
+                roles: [Role::Modality].into(),
+                life: day,
+                ..NewToken::default()
+            })
             .unwrap();
         site.check(required, Some(Claim::Jwt(text)), Ok(Some("gateway")));
     }

@@ -19,6 +19,8 @@ pub enum Refusal {
     NotUnderstood,
     /// The sender is known and is not let.
     NotLet,
+    /// The sender is let, and has to prove anew who they are: longest ago that it may be.
+    ProveAnew(Duration),
     /// A page of elsewhere had a browser send it.
     ForeignPage,
     /// There were too many tries.
@@ -56,6 +58,10 @@ impl Refusal {
                 "the Authorization header is understood as Basic or Bearer, once",
             ),
             Self::NotLet => (StatusCode::FORBIDDEN, "none of your roles lets you do this"),
+            Self::ProveAnew(_) => (
+                StatusCode::UNAUTHORIZED,
+                "prove anew who you are: show name and passcode, or send the passcode to /api/v1/session/proof",
+            ),
             Self::ForeignPage => (
                 StatusCode::FORBIDDEN,
                 "pages of other origins cannot do this in your name",
@@ -96,10 +102,17 @@ impl Refusal {
                     HeaderValue::from_static("Basic realm=\"Filmroom\", charset=\"UTF-8\""),
                 );
             }
-            headers.append(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"Filmroom\""),
-            );
+            let bearer = match self {
+                // RFC 9470 §3.
+                Self::ProveAnew(longest) => format!(
+                    "Bearer realm=\"Filmroom\", error=\"insufficient_user_authentication\", max_age=\"{}\"",
+                    longest.as_secs()
+                ),
+                _ => "Bearer realm=\"Filmroom\"".to_owned(),
+            };
+            if let Ok(bearer) = HeaderValue::from_str(&bearer) {
+                headers.append(header::WWW_AUTHENTICATE, bearer);
+            }
         }
         if let Self::Wait(wait) = self
             && let Ok(seconds) = HeaderValue::from_str(&wait.as_secs().max(1).to_string())

@@ -19,6 +19,7 @@ mod tests;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -54,7 +55,12 @@ pub struct Admission {
     /// Whether browsers reach the archive by TLS alone: cookies are then sent by no other way.
     is_secure: bool,
     trail: Trail,
+    fresh_for: Duration,
 }
+
+/// How long a proof of who somebody is lasts for what cannot be taken back; found in the extensions of a request.
+#[derive(Debug, Clone, Copy)]
+struct Freshness(Duration);
 
 /// Who sends a request, as far as that is known; found in its extensions. What was shown and is not right is decided on with the
 /// route, so that its answer is one like others.
@@ -76,6 +82,9 @@ impl Caller {
     }
 }
 
+/// How long a proof lasts where nobody says.
+pub const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// The mark of an answer that somebody decided on.
 #[derive(Debug, Clone, Copy)]
 struct Decided;
@@ -89,7 +98,15 @@ impl Admission {
             demand,
             is_secure,
             trail,
+            fresh_for: FRESH_FOR,
         }
+    }
+
+    /// Has a proof of who somebody is last so long, for what cannot be taken back.
+    #[must_use]
+    pub fn fresh_for(mut self, longest: Duration) -> Self {
+        self.fresh_for = longest;
+        self
     }
 
     /// Whether callers have to be known.
@@ -138,6 +155,20 @@ impl Admission {
             }
             Err(refused) => {
                 self.directory.sign_out(&key);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Has the person of a session prove anew who they are.
+    ///
+    /// # Errors
+    /// [`Refused`], as [`Directory::prove_again`], and when it cannot be recorded.
+    pub async fn prove_again(&self, of: &Principal, passcode: &Passcode, from: IpAddr) -> Result<(), Refused> {
+        match self.directory.prove_again(of, passcode, from).await {
+            Ok(()) => self.came_in(&of.name, from, "passcode, anew").await,
+            Err(refused) => {
+                self.turned_away(&of.name, from, &refused.to_string()).await;
                 Err(refused)
             }
         }
@@ -252,6 +283,7 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     let caller = admission.caller(&method, &headers, from).await;
     let is_nobody = caller == Ok(None);
     request.extensions_mut().insert(Caller(caller));
+    request.extensions_mut().insert(Freshness(admission.fresh_for));
     let mut response = next.run(request).await;
     // Preflights are answered before any route; a refusal may lead elsewhere.
     let marks = response.extensions();

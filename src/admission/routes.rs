@@ -12,10 +12,10 @@ use axum::{
     routing::{MethodFilter, on},
 };
 
-use filmroom_access::Action;
+use filmroom_access::{Action, Principal, Strength};
 use futures_util::StreamExt;
 
-use super::{Caller, Decided, Refusal};
+use super::{Caller, Decided, Freshness, Refusal};
 
 /// Who is answered on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,29 @@ pub enum Rule {
     Open,
     /// Who may do this.
     May(Action),
+    /// Who may do this, and proved by passcode or better, a moment ago, that they are there (`access.step_up_within`): what cannot
+    /// be taken back. No token does.
+    Anew(Action),
+}
+
+impl Rule {
+    /// What somebody has to be let do; `None` where everybody is answered.
+    #[must_use]
+    pub fn action(self) -> Option<Action> {
+        match self {
+            Self::Open => None,
+            Self::May(action) | Self::Anew(action) => Some(action),
+        }
+    }
+
+    /// The decision on who is known.
+    fn refuses(self, principal: &Principal, fresh_for: Duration) -> Option<Refusal> {
+        if self.action().is_some_and(|action| !principal.may(action)) {
+            return Some(Refusal::NotLet);
+        }
+        let is_anew = matches!(self, Self::Anew(_));
+        (is_anew && !principal.proved_within(fresh_for, Strength::Passcode)).then_some(Refusal::ProveAnew(fresh_for))
+    }
 }
 
 /// A route as it stands in the table of a door.
@@ -157,11 +180,14 @@ async fn decide(State(rule): State<Rule>, request: Request, next: Next) -> Respo
     let refusal = match (rule, request.extensions().get::<Caller>()) {
         (_, Some(Caller(Err(refusal)))) => refusal.clone(),
         (Rule::Open, Some(Caller(Ok(_)))) => return decided(request, next).await,
-        (Rule::May(action), Some(Caller(Ok(Some(principal))))) if principal.may(action) => {
-            return decided(request, next).await;
+        (_, Some(Caller(Ok(Some(principal))))) => {
+            let fresh_for = request.extensions().get::<Freshness>();
+            match rule.refuses(principal, fresh_for.map_or(Duration::ZERO, |freshness| freshness.0)) {
+                Some(refusal) => refusal,
+                None => return decided(request, next).await,
+            }
         }
-        (Rule::May(_), Some(Caller(Ok(Some(_))))) => Refusal::NotLet,
-        (Rule::May(_), Some(Caller(Ok(None)))) => Refusal::Unknown,
+        (_, Some(Caller(Ok(None)))) => Refusal::Unknown,
         (_, None) => Refusal::Undecided,
     };
     let answer = refusal.answer(request.headers());

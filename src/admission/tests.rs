@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use filmroom_access::{Action, Directory, Passcode, Role};
+use filmroom_access::{Action, Directory, NewToken, Passcode, Role};
 use tower::ServiceExt;
 
 use super::{Admission, Demand, Routes, Rule};
@@ -24,9 +24,11 @@ fn door(demand: Demand) -> Door {
     let data = tempfile::tempdir().unwrap();
     let directory = Arc::new(Directory::open(data.path()).unwrap());
     let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
-    directory.add_account("ada", &passcode, [Role::Viewer].into()).unwrap();
     directory
-        .add_account("root", &passcode, [Role::Administrator].into())
+        .add_account("ada", &passcode, [Role::Viewer].into(), None)
+        .unwrap();
+    directory
+        .add_account("root", &passcode, [Role::Administrator].into(), None)
         .unwrap();
     let routes = Routes::new()
         .get(Rule::May(Action::Query), "/studies", || async { "list" })
@@ -34,8 +36,9 @@ fn door(demand: Demand) -> Door {
         .post(Rule::May(Action::Administer), "/peers", || async { "put" })
         .get(Rule::May(Action::ManageAccounts), "/accounts", || async { "accounts" })
         .get(Rule::Open, "/healthz", || async { "alive" })
+        .post(Rule::Anew(Action::Query), "/destroy", || async { "gone" })
         .below("/at");
-    assert_eq!(routes.table().len(), 5);
+    assert_eq!(routes.table().len(), 6);
     let router = routes
         .around(|router| router.route("/at/forgotten", get(|| async { "patients" })))
         .into_router();
@@ -129,7 +132,12 @@ async fn tokens_and_sessions_are_known() {
     let day = Duration::from_secs(86_400);
     let (_, text) = door
         .directory
-        .add_token("ct1", [Role::Modality].into(), day, "root")
+        .add_token(NewToken {
+            name: "ct1".to_owned(),
+            roles: [Role::Modality].into(),
+            life: day,
+            ..NewToken::default()
+        })
         .unwrap();
     let bearer = format!("Bearer {text}");
     door.check("POST", "/studies", &[("authorization", &bearer)], 200).await;
@@ -171,6 +179,53 @@ async fn tokens_and_sessions_are_known() {
         .await;
     door.directory.sign_out(&key);
     door.check("GET", "/studies", &[cookie], 401).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_back_asks_who_is_there() {
+    let door = door(Demand::Credentials);
+    let token = door.directory.add_token(NewToken {
+        name: "ada".to_owned(),
+        roles: [Role::Viewer].into(),
+        life: Duration::from_secs(60),
+        owner: Some("ada".to_owned()),
+        ..NewToken::default()
+    });
+    let bearer = format!("Bearer {}", token.unwrap().1);
+    let (status, headers) = door.ask("POST", "/destroy", &[("authorization", &bearer)]).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let challenges: Vec<_> = headers.get_all(header::WWW_AUTHENTICATE).iter().collect();
+    assert!(challenges.iter().any(|one| {
+        one.to_str()
+            .unwrap()
+            .contains("error=\"insufficient_user_authentication\", max_age=\"600\"")
+    }));
+    door.check("POST", "/destroy", &[("authorization", &basic("ada", PASSCODE))], 200)
+        .await;
+    door.check("POST", "/destroy", &[("authorization", &basic("root", PASSCODE))], 403)
+        .await;
+    door.check("POST", "/destroy", &[], 401).await;
+    let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
+    let here = [127, 0, 0, 1].into();
+    let (key, principal) = door.directory.sign_in("ada", &passcode, here).await.unwrap();
+    let cookie = format!("__Host-filmroom={key}");
+    let session = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
+    door.check("POST", "/destroy", &session, 200).await;
+    // A minute for which a session is fresh is over at once here.
+    let strict = Admission::new(
+        Arc::clone(&door.directory),
+        Demand::Credentials,
+        true,
+        filmroom_audit::Trail::off(),
+    )
+    .fresh_for(Duration::ZERO);
+    let routes = Routes::new().post(Rule::Anew(Action::Query), "/at/destroy", || async { "gone" });
+    let strict = Door {
+        router: strict.before(routes.into_router()),
+        ..door
+    };
+    strict.check("POST", "/destroy", &session, 401).await;
+    assert!(principal.may(Action::Query));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{
     Rooms,
     problem::{answer, problem},
 };
-use filmroom_access::{Account, DirectoryError, Passcode, Role};
+use filmroom_access::{Account, AccountChange, DirectoryError, Passcode, Role};
 
 /// What a body may say of an account.
 #[derive(Deserialize)]
@@ -24,17 +24,18 @@ struct Said {
     passcode: Option<String>,
     roles: Option<BTreeSet<Role>>,
     is_disabled: Option<bool>,
+    person: Option<String>,
 }
 
 /// `GET /api/v1/accounts`.
 pub(super) async fn list(State(rooms): State<Rooms>) -> Response {
-    let accounts: Vec<Value> = rooms.directory.accounts().iter().map(shown).collect();
+    let accounts: Vec<Value> = rooms.admission.directory().accounts().iter().map(shown).collect();
     answer(StatusCode::OK, &json!({ "accounts": accounts }))
 }
 
 /// `GET /api/v1/accounts/{name}`.
 pub(super) async fn read(State(rooms): State<Rooms>, Path(name): Path<String>) -> Response {
-    let accounts = rooms.directory.accounts();
+    let accounts = rooms.admission.directory().accounts();
     match accounts.iter().find(|account| account.name == name) {
         Some(account) => answer(StatusCode::OK, &shown(account)),
         None => refused(&DirectoryError::Unknown("account")),
@@ -49,7 +50,7 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
         Err(error) => {
             let place = format!("line {}, column {}", error.line(), error.column());
             let why = format!(
-                "the body is no JSON object with passcode, roles (of: {}), is_disabled: {place}",
+                "the body is no JSON object with passcode, roles (of: {}), is_disabled, person: {place}",
                 words()
             );
             return problem(StatusCode::BAD_REQUEST, &why);
@@ -57,19 +58,26 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
     };
     let passcode = said.passcode.map(|passcode| Passcode::from(passcode.into_bytes()));
     let written = tokio::task::spawn_blocking(move || {
-        let directory = &rooms.directory;
+        let directory = rooms.admission.directory();
         let is_known = directory.accounts().iter().any(|account| account.name == name);
         match (is_known, passcode, said.roles) {
             (false, Some(passcode), Some(roles)) if said.is_disabled != Some(true) => {
-                let made = directory.add_account(&name, &passcode, roles);
+                let made = directory.add_account(&name, &passcode, roles, said.person.as_deref());
                 made.map(|account| (StatusCode::CREATED, account))
             }
             (false, ..) => Err(DirectoryError::Wrong(
                 "a new account needs a passcode and roles, and is not disabled".to_owned(),
             )),
-            (true, passcode, roles) => directory
-                .change_account(&name, passcode.as_ref(), roles, said.is_disabled)
-                .map(|account| (StatusCode::OK, account)),
+            (true, passcode, roles) => {
+                let change = AccountChange {
+                    passcode,
+                    roles,
+                    person: said.person,
+                    is_disabled: said.is_disabled,
+                };
+                let changed = directory.change_account(&name, change);
+                changed.map(|account| (StatusCode::OK, account))
+            }
         }
     });
     match written.await {
@@ -84,7 +92,7 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
 
 /// `DELETE /api/v1/accounts/{name}`.
 pub(super) async fn remove(State(rooms): State<Rooms>, Path(name): Path<String>) -> Response {
-    match tokio::task::spawn_blocking(move || rooms.directory.remove_account(&name)).await {
+    match tokio::task::spawn_blocking(move || rooms.admission.directory().remove_account(&name)).await {
         Ok(Ok(())) => {
             tracing::info!("an account was removed");
             StatusCode::NO_CONTENT.into_response()
@@ -104,6 +112,7 @@ pub(super) fn words() -> String {
 fn shown(account: &Account) -> Value {
     json!({
         "name": account.name,
+        "person": account.person(),
         "roles": account.roles,
         "is_disabled": account.is_disabled,
         "made_at": account.made_at,

@@ -30,8 +30,8 @@ use axum::{
     middleware,
 };
 
-use filmroom_access::{Action, Directory};
-use filmroom_admission::{Routes, Rule};
+use filmroom_access::Action;
+use filmroom_admission::{Admission, Routes, Rule};
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
@@ -47,7 +47,7 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone)]
 pub struct Rooms {
     /// Knows who may come in.
-    pub directory: Arc<Directory>,
+    pub admission: Admission,
     /// Knows other application entities.
     pub peers: Arc<Peers>,
     /// Passes instances on.
@@ -80,6 +80,7 @@ pub fn routes(rooms: Rooms) -> Routes {
     let all = Routes::new()
         .get(Rule::Open, "/api/v1/session", session::read)
         .put(Rule::Open, "/api/v1/session/passcode", session::change_passcode)
+        .put(Rule::Open, "/api/v1/session/proof", session::prove)
         .get(ACCOUNTS, "/api/v1/accounts", accounts::list)
         .get(ACCOUNTS, "/api/v1/accounts/{name}", accounts::read)
         .put(ACCOUNTS, "/api/v1/accounts/{name}", accounts::write)

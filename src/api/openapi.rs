@@ -136,11 +136,13 @@ pub(super) fn describe(table: &[Route]) -> Arc<Value> {
             if let Some(summary) = summary {
                 fields.insert("summary".to_owned(), summary.into());
             }
-            if let Rule::May(action) = route.rule {
-                fields.insert(
-                    "description".to_owned(),
-                    format!("Whoever may {}.", action.word()).into(),
-                );
+            if let Some(action) = route.rule.action() {
+                let anew = match route.rule {
+                    Rule::Anew(_) => ", and proved a moment ago who they are",
+                    _ => "",
+                };
+                let whoever = format!("Whoever may {}{anew}.", action.word());
+                fields.insert("description".to_owned(), whoever.into());
             }
         }
         let entry = paths.entry(path).or_insert_with(|| json!({}));

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
-use filmroom_access::Principal;
-use filmroom_admission::Caller;
+use filmroom_access::{Directory, Principal};
+use filmroom_admission::{Caller, Demand};
 use filmroom_dataset::DataSetDescriber;
 use filmroom_peers::Peer;
 use filmroom_retrieve::Retrieve;
@@ -47,7 +47,12 @@ impl Api {
         let worklist = Worklist::open(filmroom_worklist::Options::default(), retrieve, folder.path()).unwrap();
         Self {
             router: routes(Rooms {
-                directory: Arc::new(Directory::open(folder.path()).unwrap()),
+                admission: Admission::new(
+                    Arc::new(Directory::open(folder.path()).unwrap()),
+                    Demand::Nothing,
+                    false,
+                    filmroom_audit::Trail::off(),
+                ),
                 peers: Arc::new(peers),
                 forwarding,
                 commitment,

@@ -17,7 +17,7 @@ use super::{
     accounts::{refused, words},
     problem::{answer, problem},
 };
-use filmroom_access::{Role, Token};
+use filmroom_access::{NewToken, Role, Token};
 use filmroom_admission::Caller;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -30,11 +30,13 @@ struct Said {
     roles: BTreeSet<Role>,
     /// How long it lives, in days.
     days: u32,
+    /// The account of the person that it acts for.
+    owner: Option<String>,
 }
 
 /// `GET /api/v1/tokens`.
 pub(super) async fn list(State(rooms): State<Rooms>) -> Response {
-    let tokens: Vec<Value> = rooms.directory.tokens().iter().map(shown).collect();
+    let tokens: Vec<Value> = rooms.admission.directory().tokens().iter().map(shown).collect();
     answer(StatusCode::OK, &json!({ "tokens": tokens }))
 }
 
@@ -44,7 +46,7 @@ pub(super) async fn create(State(rooms): State<Rooms>, Extension(caller): Extens
         Ok(said) => said,
         Err(error) => {
             let why = format!(
-                "the body is no JSON object with name, roles (of: {}) and days: {error}",
+                "the body is no JSON object with name, roles (of: {}), days and perhaps owner: {error}",
                 words()
             );
             return problem(StatusCode::BAD_REQUEST, &why);
@@ -55,8 +57,13 @@ pub(super) async fn create(State(rooms): State<Rooms>, Extension(caller): Extens
         _ => String::new(),
     };
     let made = tokio::task::spawn_blocking(move || {
-        let life = DAY.saturating_mul(said.days);
-        rooms.directory.add_token(&said.name, said.roles, life, &by)
+        rooms.admission.directory().add_token(NewToken {
+            name: said.name,
+            roles: said.roles,
+            life: DAY.saturating_mul(said.days),
+            made_by: by,
+            owner: said.owner,
+        })
     });
     match made.await {
         Ok(Ok((token, text))) => {
@@ -74,7 +81,7 @@ pub(super) async fn create(State(rooms): State<Rooms>, Extension(caller): Extens
 
 /// `DELETE /api/v1/tokens/{id}`: revokes a token.
 pub(super) async fn revoke(State(rooms): State<Rooms>, Path(id): Path<String>) -> Response {
-    match tokio::task::spawn_blocking(move || rooms.directory.revoke_token(&id)).await {
+    match tokio::task::spawn_blocking(move || rooms.admission.directory().revoke_token(&id)).await {
         Ok(Ok(())) => {
             tracing::info!("a token was revoked");
             StatusCode::NO_CONTENT.into_response()
@@ -93,5 +100,6 @@ fn shown(token: &Token) -> Value {
         "made_at": token.made_at,
         "expires_at": token.expires_at,
         "made_by": token.made_by,
+        "owner": token.owner,
     })
 }

@@ -134,7 +134,8 @@ impl Server {
         let records = open_records(config, &store, &trail).await?;
         // Behind a TLS proxy browsers come by TLS as well.
         let is_secure = http_tls.is_some() || config.http.public_url.starts_with("https://");
-        let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone());
+        let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone())
+            .fresh_for(config.access.step_up_within);
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
         let routes = routes(config, &rooms, &records, &store, &peers, &admission, &trail, &shutdown);
         let table = routes.table().to_vec();
@@ -441,7 +442,7 @@ fn routes(
     })
     .merge(filmroom_dicomweb::routes(dicomweb))
     .merge(filmroom_api::routes(filmroom_api::Rooms {
-        directory: admission.directory().clone(),
+        admission: admission.clone(),
         peers: peers.clone(),
         forwarding: rooms.forwarding.clone(),
         commitment: rooms.commitment.clone(),

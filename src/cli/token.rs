@@ -14,7 +14,7 @@ use super::{
     standard_output,
     user::{in_folder, look},
 };
-use filmroom_access::Role;
+use filmroom_access::{NewToken, Role};
 
 const ADVICE: &str = "`filmroom token list` lists all tokens";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -44,6 +44,9 @@ enum Action {
         /// How many days it is worth something, 366 at most
         #[arg(long, value_name = "DAYS", default_value_t = 90)]
         days: u32,
+        /// The account that it acts for: it ends with the account, and may do nothing that the account may not
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<String>,
     },
     /// Make a token worth nothing
     Revoke {
@@ -71,6 +74,7 @@ impl TokenCommand {
                             "made_at": token.made_at,
                             "expires_at": token.expires_at,
                             "made_by": token.made_by,
+                            "owner": token.owner,
                         });
                         return format!("{value}\n");
                     }
@@ -85,16 +89,26 @@ impl TokenCommand {
                 });
                 standard_output(&lines.collect::<String>());
             }
-            Action::Create { name, roles, days } => {
+            Action::Create {
+                name,
+                roles,
+                days,
+                owner,
+            } => {
                 let text = match Running::find(&config)? {
                     Some(archive) => {
-                        let body = json!({ "name": name, "roles": roles, "days": days });
+                        let body = json!({ "name": name, "roles": roles, "days": days, "owner": owner });
                         let made = archive.ask("POST", "tokens", Some(&body))?.done(ADVICE)?;
                         made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned()
                     }
                     None => in_folder(&config, "tokens", |directory| {
-                        let life = DAY.saturating_mul(*days);
-                        directory.add_token(name, roles.iter().copied().collect(), life, "this machine")
+                        directory.add_token(NewToken {
+                            name: name.clone(),
+                            roles: roles.iter().copied().collect(),
+                            life: DAY.saturating_mul(*days),
+                            made_by: "this machine".to_owned(),
+                            owner: owner.clone(),
+                        })
                     })
                     .map(|(_, text)| text)?,
                 };

@@ -20,7 +20,9 @@ use super::{
     trail::{self, AuditTrail},
 };
 use crate::config::Config;
-use filmroom_access::{Directory, DirectoryError, PASSCODE_CHARACTERS_MIN, Passcode, Role, new_passcode};
+use filmroom_access::{
+    AccountChange, Directory, DirectoryError, PASSCODE_CHARACTERS_MIN, Passcode, Role, new_passcode,
+};
 
 /// Longest line of a passcode, in bytes.
 const PASSCODE_BYTES_MAX: u64 = 1024;
@@ -52,6 +54,9 @@ enum Action {
         /// What the person may do; repeatable, or separated by commas
         #[arg(long = "role", value_name = "ROLE", required = true, value_delimiter = ',')]
         roles: Vec<Role>,
+        /// Whose account it is, where they have others: two accounts of one person count as one where two persons are asked for
+        #[arg(long, value_name = "PERSON")]
+        person: Option<String>,
         /// Make up a passcode and print it
         #[arg(long)]
         generate: bool,
@@ -71,6 +76,13 @@ enum Action {
         /// All roles that it has from now on
         #[arg(required = true, value_delimiter = ',')]
         roles: Vec<Role>,
+    },
+    /// Say whose account it is
+    Person {
+        /// The account
+        name: String,
+        /// By what the person is told from others, such as a personnel number or the subject at an OpenID provider
+        person: String,
     },
     /// Let nobody in by an account, and end its sessions
     Disable {
@@ -95,6 +107,7 @@ struct Change {
     passcode: Option<String>,
     roles: Option<BTreeSet<Role>>,
     is_disabled: Option<bool>,
+    person: Option<String>,
 }
 
 impl UserCommand {
@@ -119,10 +132,16 @@ impl UserCommand {
                 });
                 standard_output(&lines.collect::<String>());
             }
-            Action::Add { name, roles, generate } => {
+            Action::Add {
+                name,
+                roles,
+                person,
+                generate,
+            } => {
                 let (passcode, made_up) = passcode(*generate)?;
                 let change = Change {
                     passcode: Some(passcode),
+                    person: person.clone(),
                     roles: Some(roles.iter().copied().collect()),
                     ..Change::default()
                 };
@@ -146,6 +165,14 @@ impl UserCommand {
                 write(&config, name, change, false)?;
                 let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
                 standard_output(&format!("{name} is {}\n", words.join(", ")));
+            }
+            Action::Person { name, person } => {
+                let change = Change {
+                    person: Some(person.clone()),
+                    ..Change::default()
+                };
+                write(&config, name, change, false)?;
+                standard_output(&format!("{name} is an account of {person}\n"));
             }
             Action::Disable { name } => {
                 write(&config, name, disabled(true), false)?;
@@ -182,12 +209,20 @@ fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<()
     let Some(archive) = Running::find(config)? else {
         let passcode = change.passcode.map(|passcode| Passcode::from(passcode.into_bytes()));
         return in_folder(config, &path(name), |directory| match (is_new, &passcode) {
-            (true, Some(passcode)) => directory
-                .add_account(name, passcode, change.roles.unwrap_or_default())
-                .map(drop),
-            _ => directory
-                .change_account(name, passcode.as_ref(), change.roles, change.is_disabled)
-                .map(drop),
+            (true, Some(passcode)) => {
+                let roles = change.roles.unwrap_or_default();
+                let made = directory.add_account(name, passcode, roles, change.person.as_deref());
+                made.map(drop)
+            }
+            _ => {
+                let change = AccountChange {
+                    passcode,
+                    roles: change.roles,
+                    person: change.person,
+                    is_disabled: change.is_disabled,
+                };
+                directory.change_account(name, change).map(drop)
+            }
         });
     };
     // The API changes an account that is there; the command says which of the two is meant.
@@ -208,6 +243,9 @@ fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<()
     }
     if let Some(roles) = change.roles {
         body.insert("roles".to_owned(), json!(roles));
+    }
+    if let Some(person) = change.person {
+        body.insert("person".to_owned(), person.into());
     }
     if let Some(is_disabled) = change.is_disabled {
         body.insert("is_disabled".to_owned(), is_disabled.into());
@@ -337,6 +375,7 @@ fn list(config: &Config, is_json: bool) -> Result<(), Failure> {
         if is_json {
             let value = json!({
                 "name": account.name,
+                "person": account.person(),
                 "roles": account.roles,
                 "is_disabled": account.is_disabled,
                 "made_at": account.made_at,
@@ -346,7 +385,15 @@ fn list(config: &Config, is_json: bool) -> Result<(), Failure> {
         }
         let roles: Vec<&str> = account.roles.iter().map(|role| role.word()).collect();
         let disabled = if account.is_disabled { "  disabled" } else { "" };
-        text.push_str(&format!("{:<24} {}{disabled}\n", account.name, roles.join(", ")));
+        let person = match account.person() == account.name {
+            true => String::new(),
+            false => format!("  of {}", account.person()),
+        };
+        text.push_str(&format!(
+            "{:<24} {}{person}{disabled}\n",
+            account.name,
+            roles.join(", ")
+        ));
     }
     standard_output(&text);
     Ok(())

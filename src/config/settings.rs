@@ -57,6 +57,10 @@ section! {
             unit "",
             about "Doors that may be open to other machines without what protects them: dicom without TLS and certificates, http without TLS and authentication, or both.",
             why "Whoever reaches an open port can store, find and fetch every study, and read along: that must be somebody's decision.";
+        step_up_within: Duration = filmroom_admission::FRESH_FOR, range MOMENT => DAY,
+            unit "",
+            about "What cannot be taken back is done by whoever proved so recently, by passcode or better, that they are there.",
+            why "Long enough to read what is about to be done; a session that somebody left open an hour ago does not do it, nor does a token.";
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     layout::{Depth, page},
     problem::Problem,
 };
-use filmroom_access::{KnownBy, Passcode, Principal, Refused};
+use filmroom_access::{AccountChange, KnownBy, Passcode, Principal, Refused};
 use filmroom_admission::{Caller, Demand, Refusal, address_of, is_own_page};
 
 /// Where a person wanted to go before they had to sign in.
@@ -193,7 +193,7 @@ fn account(principal: &Principal, said: Option<&str>, status: StatusCode) -> Res
             }
             ul { @for role in roles { (role) } }
             form.account method="post" action="sign-out" { button type="submit" { "Sign out" } }
-            @if principal.known_by == KnownBy::Passcode {
+            @if matches!(principal.known_by, KnownBy::Passcode | KnownBy::Session) {
                 h2 { "Another passcode" }
                 form.account method="post" action="account" {
                     label {
@@ -220,7 +220,7 @@ pub(super) async fn change_passcode(
     let Caller(Ok(Some(principal))) = caller.0 else {
         return see("sign-in");
     };
-    if principal.known_by != KnownBy::Passcode {
+    if !matches!(principal.known_by, KnownBy::Passcode | KnownBy::Session) {
         return Problem::NotLet.into_response();
     }
     let wrong = |why: &str, status| account(&principal, Some(why), status);
@@ -237,9 +237,12 @@ pub(super) async fn change_passcode(
         }
         Err(_) => return wrong("The current passcode is another.", StatusCode::FORBIDDEN),
     }
-    let new = Passcode::from(said.new.into_bytes());
+    let change = AccountChange {
+        passcode: Some(Passcode::from(said.new.into_bytes())),
+        ..AccountChange::default()
+    };
     let (directory, name) = (directory.clone(), principal.name.clone());
-    let changed = tokio::task::spawn_blocking(move || directory.change_account(&name, Some(&new), None, None));
+    let changed = tokio::task::spawn_blocking(move || directory.change_account(&name, change));
     match changed.await {
         // Sessions that began by the old one are over, this one with them.
         Ok(Ok(_)) => see("sign-in"),

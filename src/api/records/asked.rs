@@ -61,15 +61,6 @@ fn caller(parts: &Parts) -> Option<Actor> {
     let principal = Caller::of(&parts.extensions)?;
     let roles = || principal.roles().iter().map(|role| role.word().to_owned()).collect();
     match principal.known_by {
-        KnownBy::Passcode => Some(Actor {
-            subject: principal.name.clone(),
-            roles: roles(),
-        }),
-        // A program is no person that somebody of its name is.
-        KnownBy::Token => Some(Actor {
-            subject: format!("token:{}", principal.name),
-            roles: roles(),
-        }),
         KnownBy::Nothing => {
             let of = |name: &str| {
                 parts
@@ -86,7 +77,10 @@ fn caller(parts: &Parts) -> Option<Actor> {
             let subject = of("filmroom-subject").trim().to_owned();
             (!subject.is_empty()).then_some(Actor { subject, roles })
         }
-        KnownBy::Machine => None,
+        _ => principal.subject().map(|subject| Actor {
+            subject: subject.to_owned(),
+            roles: roles(),
+        }),
     }
 }
 

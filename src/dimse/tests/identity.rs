@@ -68,7 +68,7 @@ async fn node(demand: Demand) -> (Node, TempDir) {
     let directory = Directory::open(folder.path()).unwrap();
     let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
     for (name, role) in [("ada", Role::Viewer), ("root", Role::Administrator)] {
-        directory.add_account(name, &passcode, [role].into()).unwrap();
+        directory.add_account(name, &passcode, [role].into(), None).unwrap();
     }
     let config = DimseConfig {
         access: Arc::new(Users::new(Arc::new(directory), demand)),
