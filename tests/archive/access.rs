@@ -179,8 +179,7 @@ fn site() -> (tempfile::TempDir, Start) {
 }
 
 fn basic(name: &str, passcode: &str) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{passcode}"));
+    let text = STANDARD.encode(format!("{name}:{passcode}"));
     format!("Basic {text}")
 }
 
