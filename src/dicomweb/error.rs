@@ -105,6 +105,16 @@ impl Problem {
         )
     }
 
+    /// 415: the body is compressed as a whole; `Accept-Encoding` says what is taken (RFC 9110 §12.5.3).
+    #[must_use]
+    pub fn unsupported_content_coding() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body is compressed (Content-Encoding), which is not taken here: send it plain; data sets may be in a compressed transfer syntax",
+        )
+        .with_header(header::ACCEPT_ENCODING, "identity")
+    }
+
     /// 416: the range lies outside the `length` bytes of the resource.
     #[must_use]
     pub fn range_not_satisfiable(length: u64) -> Self {

@@ -35,6 +35,8 @@ mod capabilities;
 mod changes;
 pub mod cors;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod multipart;
 mod qido;
 pub mod query_string;

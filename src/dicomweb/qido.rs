@@ -21,7 +21,7 @@ use super::{
 use filmroom_query::{Answers, Key, Level, Query};
 
 mod answer;
-mod parameters;
+pub(crate) mod parameters;
 
 const STUDY_INSTANCE_UID: Tag = 0x0020_000D;
 const SERIES_INSTANCE_UID: Tag = 0x0020_000E;

@@ -13,7 +13,7 @@ use filmroom_admission::{Routes, Rule};
 
 mod answer;
 mod documents;
-mod parameters;
+pub(crate) mod parameters;
 mod pictures;
 mod presentations;
 mod thumbnails;

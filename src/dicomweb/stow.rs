@@ -21,7 +21,7 @@ use super::{
 };
 
 mod assemble;
-mod codestream;
+pub(crate) mod codestream;
 mod instance;
 mod metadata;
 mod outcome;
@@ -88,6 +88,11 @@ async fn store(
         form: response_form(&accept.unwrap_or_else(|_| Accept::any())),
         base,
     };
+    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::unsupported_content_coding());
+    }
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)

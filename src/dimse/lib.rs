@@ -14,6 +14,8 @@ mod c_move;
 mod c_store;
 mod carrier;
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identifier;
 mod instance_availability;
 mod listen;

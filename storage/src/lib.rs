@@ -17,6 +17,8 @@ macro_rules! crash_point {
 mod buffers;
 mod direct;
 pub mod encryption;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hexadecimal;
 pub mod index;
 mod intake;

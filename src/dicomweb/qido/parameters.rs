@@ -26,16 +26,16 @@ const ORDER_MAX: usize = 8;
 
 /// A question, and what the client should know of how it was understood.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) query: Query,
-    pub(super) warnings: Vec<String>,
+pub(crate) struct Asked {
+    pub(crate) query: Query,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads the parameters.
 ///
 /// # Errors
 /// [`Problem`] 400 that names the parameter and what is wrong.
-pub(super) fn read(level: Level, parameters: &QueryString, config: &DicomwebConfig) -> Result<Asked, Problem> {
+pub(crate) fn read(level: Level, parameters: &QueryString, config: &DicomwebConfig) -> Result<Asked, Problem> {
     let mut query = Query {
         combined_datetime: true,
         ..Query::new(level)

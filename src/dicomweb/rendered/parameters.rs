@@ -14,7 +14,7 @@ const SIDE_MAX: f64 = 8192.0;
 ///
 /// # Errors
 /// [`Problem`] 400 that names the parameter.
-pub(super) fn rendering(query: &QueryString) -> Result<Parameters, Problem> {
+pub(crate) fn rendering(query: &QueryString) -> Result<Parameters, Problem> {
     let mut parameters = Parameters {
         viewport: viewport(query)?,
         ..Parameters::default()
@@ -42,7 +42,7 @@ pub(super) fn rendering(query: &QueryString) -> Result<Parameters, Problem> {
 ///
 /// # Errors
 /// [`Problem`] 400.
-pub(super) fn viewport(query: &QueryString) -> Result<Option<Viewport>, Problem> {
+pub(crate) fn viewport(query: &QueryString) -> Result<Option<Viewport>, Problem> {
     let Some(text) = given(query, "viewport") else {
         return Ok(None);
     };

@@ -5,29 +5,29 @@ use std::ops::Range;
 
 /// A compressed image, as far as its head tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Codestream {
+pub(crate) struct Codestream {
     /// Where the codestream lies, without a wrapping; open where it ends with the bytes.
-    pub(super) place: (u64, Option<u64>),
+    pub(crate) place: (u64, Option<u64>),
     /// (0002,0010).
-    pub(super) transfer_syntax_uid: Option<&'static str>,
+    pub(crate) transfer_syntax_uid: Option<&'static str>,
     /// Rows, columns, samples a pixel and bits a sample.
-    pub(super) size: Option<Size>,
+    pub(crate) size: Option<Size>,
     /// (0028,0004).
-    pub(super) photometric_interpretation: Option<&'static str>,
+    pub(crate) photometric_interpretation: Option<&'static str>,
 }
 
 /// The shape of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) rows: u16,
-    pub(super) columns: u16,
-    pub(super) samples: u16,
-    pub(super) bits: u16,
+pub(crate) struct Size {
+    pub(crate) rows: u16,
+    pub(crate) columns: u16,
+    pub(crate) samples: u16,
+    pub(crate) bits: u16,
 }
 
 impl Codestream {
     /// The bytes of the codestream within so many.
-    pub(super) fn range(&self, length: u64) -> Range<u64> {
+    pub(crate) fn range(&self, length: u64) -> Range<u64> {
         let (from, bytes) = self.place;
         let to = bytes.map_or(length, |bytes| from.saturating_add(bytes).min(length));
         from.min(to)..to
@@ -35,7 +35,7 @@ impl Codestream {
 }
 
 /// Reads the head of a compressed image; nothing where it is not understood.
-pub(super) fn read(head: &[u8]) -> Codestream {
+pub(crate) fn read(head: &[u8]) -> Codestream {
     match head {
         [0xFF, 0xD8, ..] => jpeg(head).unwrap_or_default(),
         [0xFF, 0x4F, ..] => jpeg2000(head).unwrap_or_default(),

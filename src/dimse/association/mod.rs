@@ -4,7 +4,7 @@
 //! raced against anything. Writing is not: a write that is dropped half done leaves the association good for closing only.
 
 mod accept;
-mod deframe;
+pub(crate) mod deframe;
 mod negotiate;
 mod negotiated;
 pub(crate) mod pdu;

@@ -9,7 +9,7 @@ mod changes;
 pub(crate) mod codec;
 mod destroy;
 pub mod engine;
-mod instance_row;
+pub(crate) mod instance_row;
 mod keys;
 mod marks;
 #[cfg(test)]

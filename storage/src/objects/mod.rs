@@ -8,7 +8,7 @@ mod local;
 mod memory;
 mod name;
 mod replicated;
-mod s3;
+pub(crate) mod s3;
 mod source;
 #[cfg(test)]
 mod suite;

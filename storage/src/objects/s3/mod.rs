@@ -14,7 +14,7 @@ mod retry;
 #[cfg(test)]
 pub(crate) mod tests;
 mod versions;
-mod xml;
+pub(crate) mod xml;
 
 pub use self::{
     lock::{LegalHold, LockMode, ObjectLocks, Retention},

@@ -3,7 +3,7 @@
 use quick_xml::{Reader, events::Event};
 
 /// The text of the first element of that local name. Entities are resolved by nobody: the values asked for hold none.
-pub(super) fn text_of(xml: &[u8], element: &str) -> Option<String> {
+pub(crate) fn text_of(xml: &[u8], element: &str) -> Option<String> {
     let mut reader = Reader::from_reader(xml);
     let mut buffer = Vec::new();
     let (mut is_within, mut text) = (false, String::new());
@@ -23,21 +23,21 @@ pub(super) fn text_of(xml: &[u8], element: &str) -> Option<String> {
 
 /// One element of a list, with the texts directly below it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) name: String,
+pub(crate) struct Item {
+    pub(crate) name: String,
     texts: Vec<(String, String)>,
 }
 
 impl Item {
     /// The text of a child; empty where there is none.
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         let found = self.texts.iter().find(|(child, _)| child == name);
         found.map_or("", |(_, text)| text)
     }
 }
 
 /// The elements of these local names below the root, with the texts directly below each. `None` for what is no XML.
-pub(super) fn items_of(xml: &[u8], names: &[&str]) -> Option<Vec<Item>> {
+pub(crate) fn items_of(xml: &[u8], names: &[&str]) -> Option<Vec<Item>> {
     let mut reader = Reader::from_reader(xml);
     let mut buffer = Vec::new();
     let (mut items, mut item, mut child) = (Vec::new(), None::<Item>, None::<String>);
