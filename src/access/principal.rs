@@ -80,6 +80,8 @@ pub struct Principal {
     subject: String,
     proof: Option<Proof>,
     roles: BTreeSet<Role>,
+    /// Nobody is asked here: what anyone may, this one may too.
+    in_the_open: bool,
 }
 
 impl Principal {
@@ -93,6 +95,7 @@ impl Principal {
             subject: String::new(),
             proof: None,
             roles: BTreeSet::new(),
+            in_the_open: true,
         }
     }
 
@@ -105,6 +108,7 @@ impl Principal {
             subject: String::new(),
             proof: None,
             roles: BTreeSet::from([Role::Administrator]),
+            in_the_open: false,
         }
     }
 
@@ -120,6 +124,7 @@ impl Principal {
                 at: Instant::now(),
             }),
             roles: account.roles.clone(),
+            in_the_open: false,
         }
     }
 
@@ -153,17 +158,29 @@ impl Principal {
                 at: Instant::now(),
             }),
             roles,
+            in_the_open: false,
+        }
+    }
+
+    /// The same where nobody is asked who they are: who says it all the same may not do less for it.
+    #[must_use]
+    pub fn in_the_open(self) -> Self {
+        Self {
+            in_the_open: true,
+            ..self
         }
     }
 
     /// The decision: true when this caller may do this. Every door asks here and nowhere else.
     #[must_use]
     pub fn may(&self, action: Action) -> bool {
-        match self.known_by {
-            // Who is not asked may all that ends with the day on which somebody is.
-            KnownBy::Nothing => action != Action::ManageAccounts,
-            _ => may(&self.roles, action),
-        }
+        (self.in_the_open && !action.takes_somebody()) || may(&self.roles, action)
+    }
+
+    /// The person, whatever the account, or the token that acts for them; `None` for programs, and where nobody was asked.
+    #[must_use]
+    pub fn person(&self) -> Option<&str> {
+        self.subject().filter(|subject| !subject.starts_with(Token::SUBJECT))
     }
 
     /// The person behind it, whatever the account or token: what one person does twice was done by one. A token without an owner is

@@ -59,6 +59,22 @@ impl Action {
         Self::CarryOutDisposal,
     ];
 
+    /// True for what nobody does without saying who they are, not even where nobody is asked: it outlasts the day on which
+    /// somebody is, and for records it is decided by persons.
+    #[must_use]
+    pub const fn takes_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::ManageAccounts
+                | Self::AssertFacts
+                | Self::Hold
+                | Self::WritePolicies
+                | Self::ProposeDisposal
+                | Self::ApproveDisposal
+                | Self::CarryOutDisposal
+        )
+    }
+
     /// Its word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {

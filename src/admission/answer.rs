@@ -15,6 +15,8 @@ use filmroom_access::Refused;
 pub enum Refusal {
     /// The sender has to be known, and is not; or is not known by what was shown.
     Unknown,
+    /// Nobody is asked who they are; what this does takes somebody all the same.
+    Nobody,
     /// What was shown is nothing that is understood here.
     NotUnderstood,
     /// The sender is known and is not let.
@@ -53,6 +55,12 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED,
                 "sign in: by name and passcode, or with a token",
             ),
+            Self::Nobody => (
+                StatusCode::UNAUTHORIZED,
+                "this takes somebody who signed in: on the archive's machine make an account with `filmroom user add NAME --role \
+                 ROLE` (`filmroom user roles` lists roles), then send its name and passcode with the request (HTTP Basic), or \
+                 sign in at /sign-in; commands take --as NAME",
+            ),
             Self::NotUnderstood => (
                 StatusCode::UNAUTHORIZED,
                 "the Authorization header is understood as Basic or Bearer, once",
@@ -78,11 +86,32 @@ impl Refusal {
         }
     }
 
+    /// For programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown-sender",
+            Self::Nobody => "sign-in",
+            Self::NotUnderstood => "not-understood",
+            Self::NotLet => "not-let",
+            Self::ProveAnew(_) => "prove-anew",
+            Self::ForeignPage => "foreign-page",
+            Self::Wait(_) => "wait",
+            Self::Failed => "failed",
+            Self::Undecided => "undecided",
+        }
+    }
+
     /// The answer: a problem as JSON (RFC 9457). The refusal itself is in its extensions.
     #[must_use]
     pub fn answer(&self, asked: &HeaderMap) -> Response {
         let (status, detail) = self.status();
-        let body = json!({ "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
+        let body = json!({
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": self.code(),
+            "detail": detail,
+        });
         let kind = [
             (
                 header::CONTENT_TYPE,

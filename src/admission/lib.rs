@@ -221,16 +221,30 @@ impl Admission {
     }
 
     async fn caller(&self, method: &Method, headers: &HeaderMap, from: IpAddr) -> Result<Option<Principal>, Refusal> {
-        if self.demand == Demand::Nothing {
-            // Programs of this machine's user show who they are in any case: some things nobody else may do.
-            let shown = match Credentials::of(headers) {
-                Ok(Some(Credentials::Bearer(text))) => self.directory.by_token(&text),
-                _ => None,
-            };
-            let machine = shown.filter(|principal| principal.known_by == KnownBy::Machine);
-            return Ok(Some(machine.unwrap_or_else(Principal::anyone)));
-        }
-        match Credentials::of(headers)? {
+        let shown = match (self.demand, Credentials::of(headers)) {
+            (Demand::Credentials, shown) => shown?,
+            // Where nobody is asked, what is not understood was said to nobody.
+            (Demand::Nothing, Ok(Some(Credentials::Bearer(text)))) if self.directory.by_token(&text).is_none() => None,
+            (Demand::Nothing, shown) => shown.unwrap_or_default(),
+        };
+        let known = self.known(shown, method, headers, from).await?;
+        Ok(match (self.demand, known) {
+            (Demand::Credentials, known) => known,
+            (Demand::Nothing, None) => Some(Principal::anyone()),
+            // Programs of this machine's user do what they are for, and nothing else.
+            (Demand::Nothing, Some(known)) if known.known_by == KnownBy::Machine => Some(known),
+            (Demand::Nothing, Some(known)) => Some(known.in_the_open()),
+        })
+    }
+
+    async fn known(
+        &self,
+        shown: Option<Credentials>,
+        method: &Method,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<Option<Principal>, Refusal> {
+        match shown {
             Some(Credentials::Basic { name, passcode }) => {
                 let known = self.by_passcode(&name, &passcode, from).await;
                 Ok(Some(known.map_err(Refusal::from)?))

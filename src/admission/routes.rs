@@ -12,7 +12,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 
-use filmroom_access::{Action, Principal, Strength};
+use filmroom_access::{Action, KnownBy, Principal, Strength};
 use futures_util::StreamExt;
 
 use super::{Caller, Decided, Freshness, Refusal};
@@ -42,7 +42,10 @@ impl Rule {
     /// The decision on who is known.
     fn refuses(self, principal: &Principal, fresh_for: Duration) -> Option<Refusal> {
         if self.action().is_some_and(|action| !principal.may(action)) {
-            return Some(Refusal::NotLet);
+            return Some(match principal.known_by {
+                KnownBy::Nothing => Refusal::Nobody,
+                _ => Refusal::NotLet,
+            });
         }
         let is_anew = matches!(self, Self::Anew(_));
         (is_anew && !principal.proved_within(fresh_for, Strength::Passcode)).then_some(Refusal::ProveAnew(fresh_for))

@@ -3,7 +3,7 @@ mod records;
 use std::net::SocketAddr;
 
 use axum::{
-    Extension, Router,
+    Router,
     body::{Body, to_bytes},
     extract::ConnectInfo,
     http::{Request, StatusCode},
@@ -13,14 +13,15 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
-use filmroom_access::{Directory, Principal};
-use filmroom_admission::{Caller, Demand};
+use filmroom_access::Directory;
+use filmroom_admission::Demand;
 use filmroom_dataset::DataSetDescriber;
 use filmroom_peers::Peer;
 use filmroom_retrieve::Retrieve;
 
 struct Api {
     router: Router,
+    directory: Arc<Directory>,
     _folder: tempfile::TempDir,
 }
 
@@ -45,14 +46,13 @@ impl Api {
             .await
             .unwrap();
         let worklist = Worklist::open(filmroom_worklist::Options::default(), retrieve, folder.path()).unwrap();
+        let directory = Arc::new(Directory::open(folder.path()).unwrap());
+        let trail = filmroom_audit::Trail::off();
+        let admission = Admission::new(Arc::clone(&directory), Demand::Nothing, false, trail);
         Self {
-            router: routes(Rooms {
-                admission: Admission::new(
-                    Arc::new(Directory::open(folder.path()).unwrap()),
-                    Demand::Nothing,
-                    false,
-                    filmroom_audit::Trail::off(),
-                ),
+            directory,
+            router: admission.clone().before(routes(Rooms {
+                admission,
                 peers: Arc::new(peers),
                 forwarding,
                 commitment,
@@ -66,8 +66,7 @@ impl Api {
                     }),
                 },
             })
-            .into_router()
-            .layer(Extension(Caller(Ok(Some(Principal::anyone()))))),
+            .into_router()),
             _folder: folder,
         }
     }

@@ -269,12 +269,7 @@ fn passcode(generate: bool) -> Result<(String, String), Failure> {
     }
     let passcode = match std::io::stdin().is_terminal() {
         true => asked()?,
-        false => {
-            let mut line = String::new();
-            let read = std::io::stdin().lock().take(PASSCODE_BYTES_MAX).read_line(&mut line);
-            read.map_err(|error| Failure::new(Status::InputOutput, error.to_string(), ""))?;
-            line.trim_end_matches(['\r', '\n']).to_owned()
-        }
+        false => line()?,
     };
     // Told before anything else is done: hashing would refuse it too.
     match Passcode::from(passcode.clone().into_bytes()).weakness() {
@@ -287,12 +282,31 @@ fn passcode(generate: bool) -> Result<(String, String), Failure> {
     }
 }
 
+fn line() -> Result<String, Failure> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(PASSCODE_BYTES_MAX).read_line(&mut line);
+    read.map_err(|error| Failure::new(Status::InputOutput, error.to_string(), ""))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn prompted(prompt: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt).map_err(|error| Failure::new(Status::InputOutput, error.to_string(), ""))
+}
+
+/// The passcode of whoever runs a command, to be shown to the archive: asked for, or a line of standard input.
+///
+/// # Errors
+/// [`Failure`] when neither terminal nor input gives one.
+pub(super) fn own_passcode(prompt: &str) -> Result<String, Failure> {
+    match std::io::stdin().is_terminal() {
+        true => prompted(prompt),
+        false => line(),
+    }
+}
+
 fn asked() -> Result<String, Failure> {
-    let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt).map_err(|error| Failure::new(Status::InputOutput, error.to_string(), ""))
-    };
-    let passcode = ask("Passcode: ")?;
-    if ask("Once more: ")? != passcode {
+    let passcode = prompted("Passcode: ")?;
+    if prompted("Once more: ")? != passcode {
         return Err(Failure::new(Status::Usage, "the two are not the same", "try again"));
     }
     Ok(passcode)

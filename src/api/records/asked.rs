@@ -1,17 +1,16 @@
 //! What a request says beside its path: who acts, which part, as of when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Query},
     http::{HeaderMap, header, request::Parts},
     response::Response,
 };
-use filmroom_access::KnownBy;
-use filmroom_admission::Caller;
+use filmroom_access::Principal;
+use filmroom_admission::{Caller, Refusal};
 use filmroom_records::{Actor, Problem, RecordsError};
 use filmroom_retention::PartialDate;
-use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use time::Date;
 
@@ -23,7 +22,7 @@ const LIMIT_MAX: usize = 1000;
 
 /// A request, as far as routes of records ask.
 pub(super) struct Asked {
-    caller: Option<Actor>,
+    caller: Option<Principal>,
     query: BTreeMap<String, String>,
     headers: HeaderMap,
 }
@@ -31,70 +30,56 @@ pub(super) struct Asked {
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) = query.map_err(|rejection| wrong("", &rejection.body_text()))?;
         let mut query = BTreeMap::new();
-        for pair in parts
-            .uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = |text: &str| {
-                percent_decode_str(&text.replace('+', " "))
-                    .decode_utf8_lossy()
-                    .into_owned()
-            };
-            query.insert(decoded(name), decoded(value));
+        for (name, value) in pairs {
+            if query.contains_key(&name) {
+                return Err(wrong(&name, "it is given twice"));
+            }
+            query.insert(name, value);
         }
         Ok(Self {
-            caller: caller(parts),
+            caller: Caller::of(&parts.extensions).cloned(),
             query,
             headers: parts.headers.clone(),
         })
     }
 }
 
-/// Who acts. Where nobody is asked who they are, it is whoever is named: such an archive is one to try things out on.
-fn caller(parts: &Parts) -> Option<Actor> {
-    let principal = Caller::of(&parts.extensions)?;
-    let roles = || principal.roles().iter().map(|role| role.word().to_owned()).collect();
-    match principal.known_by {
-        KnownBy::Nothing => {
-            let of = |name: &str| {
-                parts
-                    .headers
-                    .get(name)
-                    .and_then(|value| value.to_str().ok())
-                    .unwrap_or_default()
-            };
-            let roles: BTreeSet<String> = of("filmroom-roles")
-                .split(',')
-                .map(|role| role.trim().to_owned())
-                .filter(|role| !role.is_empty())
-                .collect();
-            let subject = of("filmroom-subject").trim().to_owned();
-            (!subject.is_empty()).then_some(Actor { subject, roles })
-        }
-        _ => principal.subject().map(|subject| Actor {
-            subject: subject.to_owned(),
-            roles: roles(),
-        }),
-    }
-}
-
 impl Asked {
-    /// Who acts.
+    /// Who acts: somebody who is known, be it a program by its token.
     ///
     /// # Errors
-    /// A refusal where nobody is named.
+    /// A refusal that says how to be known.
     pub(super) fn actor(&self) -> Result<Actor, Response> {
-        let what = "decisions on records are made by persons: sign in as one; where nobody is asked who they are, name one in \
-                    Filmroom-Subject, with roles in Filmroom-Roles";
-        self.caller
-            .clone()
-            .ok_or_else(|| refused(&RecordsError::NotLet(what.to_owned())))
+        let Some(principal) = &self.caller else {
+            return Err(Refusal::Unknown.answer(&self.headers));
+        };
+        match principal.subject() {
+            Some(subject) => Ok(Actor {
+                subject: subject.to_owned(),
+                roles: principal.roles().iter().map(|role| role.word().to_owned()).collect(),
+            }),
+            None => Err(Refusal::Nobody.answer(&self.headers)),
+        }
+    }
+
+    /// The person who acts: what leads to the destruction of something, or hides it, no program decides of its own.
+    ///
+    /// # Errors
+    /// A refusal that says how to be known.
+    pub(super) fn person(&self) -> Result<Actor, Response> {
+        let actor = self.actor()?;
+        match self.caller.as_ref().and_then(Principal::person) {
+            Some(_) => Ok(actor),
+            None => Err(refused(&RecordsError::NotLet(
+                "this is decided by a person, and this token acts for none: sign in by name and passcode, or take a token with an \
+                 owner"
+                    .to_owned(),
+            ))),
+        }
     }
 
     /// The parameters may be these alone.

@@ -68,7 +68,7 @@ pub(in crate::records) async fn read(State(rooms): State<Rooms>, Path(id): Path<
 pub(in crate::records) async fn propose(State(rooms): State<Rooms>, asked: Asked, bytes: Bytes) -> Response {
     let proposed = async {
         asked.only(&["dryRun"])?;
-        let (by, only_try) = (asked.actor()?, asked.is("dryRun")?);
+        let (by, only_try) = (asked.person()?, asked.is("dryRun")?);
         let said: Propose = body(&bytes)?;
         let proposed = rooms.records.propose(&by, said.studies, only_try).await;
         let proposal = proposed.map_err(|error| refused(&error))?;
@@ -88,7 +88,7 @@ pub(in crate::records) async fn approve(
     bytes: Bytes,
 ) -> Response {
     let approved = async {
-        let (by, expected) = (asked.actor()?, asked.expected()?);
+        let (by, expected) = (asked.person()?, asked.expected()?);
         let said: Approve = body(&bytes)?;
         let approved = rooms
             .records
@@ -107,7 +107,7 @@ pub(in crate::records) async fn veto(
     bytes: Bytes,
 ) -> Response {
     let vetoed = async {
-        let (by, expected) = (asked.actor()?, asked.expected()?);
+        let (by, expected) = (asked.person()?, asked.expected()?);
         let said: Why = body(&bytes)?;
         let vetoed = rooms.records.veto(&by, &id, &said.reason, expected).await;
         Ok::<_, Response>(batch(StatusCode::OK, vetoed))
@@ -123,7 +123,7 @@ pub(in crate::records) async fn exclude(
     bytes: Bytes,
 ) -> Response {
     let excluded = async {
-        let by = asked.actor()?;
+        let by = asked.person()?;
         let said: Why = body(&bytes)?;
         let excluded = rooms.records.exclude(&by, &id, &said.study, &said.reason).await;
         Ok::<_, Response>(batch(StatusCode::OK, excluded))
@@ -134,7 +134,7 @@ pub(in crate::records) async fn exclude(
 /// `POST /api/v1/disposal-batches/{id}/execute`: begins to carry it out, which goes on behind the answer.
 pub(in crate::records) async fn execute(State(rooms): State<Rooms>, Path(id): Path<String>, asked: Asked) -> Response {
     let executed = async {
-        let (by, expected) = (asked.actor()?, asked.expected()?);
+        let (by, expected) = (asked.person()?, asked.expected()?);
         Ok::<_, Response>(batch(
             StatusCode::ACCEPTED,
             rooms.records.execute(&by, &id, expected).await,

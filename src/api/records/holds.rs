@@ -68,7 +68,7 @@ pub(in crate::records) async fn release(
     bytes: Bytes,
 ) -> Response {
     let released = async {
-        let (by, expected) = (asked.actor()?, asked.expected()?);
+        let (by, expected) = (asked.person()?, asked.expected()?);
         let release: Release = body(&bytes)?;
         let closed = match release.closed {
             None => None,
@@ -95,7 +95,7 @@ pub(in crate::records) async fn refuse_release(
     Path(id): Path<String>,
     asked: Asked,
 ) -> Response {
-    match asked.actor() {
+    match asked.person() {
         Ok(by) => held(StatusCode::OK, rooms.records.refuse_release(&by, &id).await),
         Err(response) => response,
     }

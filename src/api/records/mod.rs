@@ -35,7 +35,7 @@ pub(super) fn routes() -> Routes<Rooms> {
     const WRITE: Rule = Rule::May(Action::WritePolicies);
     const PROPOSE: Rule = Rule::May(Action::ProposeDisposal);
     const APPROVE: Rule = Rule::May(Action::ApproveDisposal);
-    const CARRY_OUT: Rule = Rule::May(Action::CarryOutDisposal);
+    const CARRY_OUT: Rule = Rule::Anew(Action::CarryOutDisposal);
     Routes::new()
         .get(IN, "/api/v1/studies/{study}/retention", decisions::explain)
         .get(IN, "/api/v1/studies/{study}/facts", facts::of_study)
@@ -45,7 +45,7 @@ pub(super) fn routes() -> Routes<Rooms> {
         .get(IN, "/api/v1/holds", holds::list)
         .post(HOLD, "/api/v1/holds", holds::open)
         .get(IN, "/api/v1/holds/{id}", holds::read)
-        .post(HOLD, "/api/v1/holds/{id}/release", holds::release)
+        .post(Rule::Anew(Action::Hold), "/api/v1/holds/{id}/release", holds::release)
         .post(HOLD, "/api/v1/holds/{id}/refuse-release", holds::refuse_release)
         .get(IN, "/api/v1/policies", policies::list)
         .get(IN, "/api/v1/policy-templates", policies::templates)
@@ -55,15 +55,17 @@ pub(super) fn routes() -> Routes<Rooms> {
         .post(WRITE, "/api/v1/policy-submissions", policies::submit)
         .get(IN, "/api/v1/policy-submissions/{id}", policies::read)
         .post(WRITE, "/api/v1/policy-submissions/{id}/simulate", policies::simulate)
-        .post(WRITE, "/api/v1/policy-submissions/{id}/publish", policies::publish)
+        .post(Rule::Anew(Action::WritePolicies), "/api/v1/policy-submissions/{id}/publish", policies::publish)
         .post(WRITE, "/api/v1/policy-submissions/{id}/withdraw", policies::withdraw)
         .get(IN, "/api/v1/disposal-batches", batches::list)
         .post(PROPOSE, "/api/v1/disposal-batches", batches::propose)
         .get(IN, "/api/v1/disposal-batches/{id}", batches::read)
-        .post(APPROVE, "/api/v1/disposal-batches/{id}/approve", batches::approve)
+        .post(
+            Rule::Anew(Action::ApproveDisposal),
+            "/api/v1/disposal-batches/{id}/approve", batches::approve)
         .post(APPROVE, "/api/v1/disposal-batches/{id}/veto", batches::veto)
         .post(APPROVE, "/api/v1/disposal-batches/{id}/exclude", batches::exclude)
-        .post(CARRY_OUT, "/api/v1/disposal-batches/{id}/execute", batches::execute)
+        .post(CARRY_OUT,"/api/v1/disposal-batches/{id}/execute", batches::execute)
         .get(IN, "/api/v1/certificates/{id}", batches::certificate)
         .get(IN, "/api/v1/certificate-key", batches::key)
         .get(IN, "/api/v1/tombstones", batches::tombstones)

@@ -66,13 +66,10 @@ pub(crate) async fn once(State(answers): State<Answers>, request: Request, next:
         }
     };
     let who = match Caller::of(request.extensions()) {
-        Some(principal) => principal.name.clone(),
+        // A token may have the name of a person, and one sees what the other does not.
+        Some(principal) => format!("{:?} {}", principal.known_by, principal.name),
         None => return next.run(request).await,
     };
-    let said = request
-        .headers()
-        .get("filmroom-subject")
-        .map(|value| value.as_bytes().to_vec());
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long");
@@ -82,7 +79,7 @@ pub(crate) async fn once(State(answers): State<Answers>, request: Request, next:
     hasher.update([0]);
     hasher.update(&bytes);
     let asked: [u8; 32] = hasher.finalize().into();
-    let key = format!("{who}\n{}\n{key}", String::from_utf8_lossy(&said.unwrap_or_default()));
+    let key = format!("{who}\n{key}");
     let request = Request::from_parts(parts, Body::from(bytes));
     // Of several at one time one is carried out, and all get its answer.
     let given = answers.0.get_with(

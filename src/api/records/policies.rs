@@ -99,7 +99,7 @@ pub(in crate::records) async fn submissions(State(rooms): State<Rooms>, asked: A
 /// `POST /api/v1/policy-submissions`: a pack, bindings, or both.
 pub(in crate::records) async fn submit(State(rooms): State<Rooms>, asked: Asked, bytes: Bytes) -> Response {
     let submitted = async {
-        let by = asked.actor()?;
+        let by = asked.person()?;
         let said = said(&asked, &bytes)?;
         let submitted = rooms
             .records
@@ -122,7 +122,7 @@ pub(in crate::records) async fn read(State(rooms): State<Rooms>, Path(id): Path<
 
 /// `POST /api/v1/policy-submissions/{id}/simulate`: what it would do to all studies.
 pub(in crate::records) async fn simulate(State(rooms): State<Rooms>, Path(id): Path<String>, asked: Asked) -> Response {
-    let by = match asked.actor() {
+    let by = match asked.person() {
         Ok(by) => by,
         Err(response) => return response,
     };
@@ -140,7 +140,7 @@ pub(in crate::records) async fn publish(
     bytes: Bytes,
 ) -> Response {
     let published = async {
-        let (by, expected) = (asked.actor()?, asked.expected()?);
+        let (by, expected) = (asked.person()?, asked.expected()?);
         let said: Publish = body(&bytes)?;
         let published = rooms
             .records
@@ -153,7 +153,7 @@ pub(in crate::records) async fn publish(
 
 /// `POST /api/v1/policy-submissions/{id}/withdraw`.
 pub(in crate::records) async fn withdraw(State(rooms): State<Rooms>, Path(id): Path<String>, asked: Asked) -> Response {
-    match asked.actor() {
+    match asked.person() {
         Ok(by) => submission(rooms.records.withdraw_policy(&by, &id).await),
         Err(response) => response,
     }

@@ -5,6 +5,7 @@ mod hold;
 mod retention;
 mod table;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::{
     running::Running,
     settings_flags::SettingsFlags,
     standard_output,
+    user::own_passcode,
 };
 
 pub use disposal::DisposalCommand;
@@ -23,12 +25,10 @@ use table::{Column, table};
 /// Who acts, and how answers are shown.
 #[derive(Debug, Clone, Args)]
 struct Manner {
-    /// Who acts, where nobody is asked who they are; else FILMROOM_TOKEN says
+    /// Act as this account; its passcode is asked for, or read from standard input (one line), or taken from FILMROOM_PASSCODE.
+    /// Without it FILMROOM_TOKEN says who acts
     #[arg(long = "as", value_name = "NAME", global = true)]
-    subject: Option<String>,
-    /// The roles in which NAME acts, separated by commas
-    #[arg(long, value_name = "ROLES", global = true)]
-    roles: Option<String>,
+    name: Option<String>,
     /// Show JSON
     #[arg(long, global = true)]
     json: bool,
@@ -45,6 +45,33 @@ enum Body<'a> {
 struct Link {
     running: Running,
     manner: Manner,
+    /// What is shown; `None` where nobody is named.
+    authorization: Option<String>,
+}
+
+impl Manner {
+    /// What is shown of who acts (RFC 7617, RFC 6750).
+    fn authorization(&self) -> Result<Option<String>, Failure> {
+        if let Some(name) = &self.name {
+            let passcode = match std::env::var("FILMROOM_PASSCODE") {
+                Ok(passcode) => passcode,
+                Err(_) => own_passcode(&format!("Passcode of {}: ", name.escape_debug()))?,
+            };
+            return Ok(Some(format!("Basic {}", STANDARD.encode(format!("{name}:{passcode}")))));
+        }
+        let Ok(token) = std::env::var("FILMROOM_TOKEN") else {
+            return Ok(None);
+        };
+        let token = token.trim();
+        if token.chars().any(char::is_control) {
+            return Err(Failure::new(
+                Status::Usage,
+                "FILMROOM_TOKEN has control characters",
+                "",
+            ));
+        }
+        Ok(Some(format!("Bearer {token}")))
+    }
 }
 
 impl Link {
@@ -57,6 +84,7 @@ impl Link {
         })?;
         Ok(Self {
             running,
+            authorization: manner.authorization()?,
             manner: manner.clone(),
         })
     }
@@ -64,20 +92,7 @@ impl Link {
     /// Asks; the path is below `/api/v1`.
     fn ask(&self, method: &str, path: &str, body: Body<'_>) -> Result<Value, Failure> {
         let mut headers = Vec::new();
-        match std::env::var("FILMROOM_TOKEN") {
-            Ok(token) => headers.push(("Authorization", format!("Bearer {}", token.trim()))),
-            Err(_) => {
-                headers.extend(self.manner.subject.clone().map(|name| ("Filmroom-Subject", name)));
-                headers.extend(self.manner.roles.clone().map(|roles| ("Filmroom-Roles", roles)));
-            }
-        }
-        if headers.iter().any(|(_, value)| value.chars().any(char::is_control)) {
-            return Err(Failure::new(
-                Status::Usage,
-                "a name or token has control characters",
-                "",
-            ));
-        }
+        headers.extend(self.authorization.clone().map(|shown| ("Authorization", shown)));
         let (kind, body) = match body {
             Body::None => ("application/json", String::new()),
             Body::Json(value) => ("application/json", value.to_string()),
