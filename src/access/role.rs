@@ -31,6 +31,8 @@ pub enum Action {
     Hold,
     /// Write and publish how long studies are kept.
     WritePolicies,
+    /// Reject instances, restore them, and see those that are rejected.
+    Reject,
     /// Propose what is to be destroyed.
     ProposeDisposal,
     /// Agree to it, or say no.
@@ -41,7 +43,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Query,
         Self::Retrieve,
         Self::Store,
@@ -54,6 +56,7 @@ impl Action {
         Self::AssertFacts,
         Self::Hold,
         Self::WritePolicies,
+        Self::Reject,
         Self::ProposeDisposal,
         Self::ApproveDisposal,
         Self::CarryOutDisposal,
@@ -69,6 +72,7 @@ impl Action {
                 | Self::AssertFacts
                 | Self::Hold
                 | Self::WritePolicies
+                | Self::Reject
                 | Self::ProposeDisposal
                 | Self::ApproveDisposal
                 | Self::CarryOutDisposal
@@ -91,6 +95,7 @@ impl Action {
             Self::AssertFacts => "assert-facts",
             Self::Hold => "hold",
             Self::WritePolicies => "write-policies",
+            Self::Reject => "reject",
             Self::ProposeDisposal => "propose-disposal",
             Self::ApproveDisposal => "approve-disposal",
             Self::CarryOutDisposal => "carry-out-disposal",
@@ -146,11 +151,11 @@ roles! {
     /// Reads studies and adds what was found in them.
     Radiologist "radiologist" "reads studies, adds reports, key objects and presentation states" => [Query, Retrieve, Store, Worklist];
     /// Checks what modalities sent.
-    Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate];
+    Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate, Reject];
     /// Works the queues of the records department.
-    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, AssertFacts, ProposeDisposal];
+    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, AssertFacts, Reject, ProposeDisposal];
     /// Runs the records department.
-    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, ProposeDisposal, ApproveDisposal, CarryOutDisposal];
+    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, Reject, ProposeDisposal, ApproveDisposal, CarryOutDisposal];
     /// Looks after privacy.
     PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, Hold, WritePolicies, ApproveDisposal];
     /// Approves what others propose to destroy.

@@ -167,6 +167,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         }
     }
 
+    /// Asks for a further thing that who is answered has to be let do, whatever else the routes ask for.
+    #[must_use]
+    pub fn also(self, action: Action) -> Self {
+        self.around(|router| {
+            router.layer(middleware::from_fn_with_state::<_, _, (State<Rule>, Request)>(
+                Rule::May(action),
+                also,
+            ))
+        })
+    }
+
     /// The table.
     #[must_use]
     pub fn table(&self) -> &[Route] {
@@ -176,6 +187,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// The router alone, for [`super::Admission::before`] to stand before.
     pub fn into_router(self) -> Router<S> {
         self.router
+    }
+}
+
+async fn also(rule: State<Rule>, request: Request, next: Next) -> Response {
+    match *request.method() {
+        // Preflights say nothing of who asks.
+        Method::OPTIONS => next.run(request).await,
+        _ => decide(rule, request, next).await,
     }
 }
 

@@ -243,7 +243,14 @@ async fn where_nobody_is_asked_everything_is_answered() {
             .await;
     }
     // Whoever works here could else make accounts that outlast the day when somebody is asked.
-    door.check("GET", "/accounts", &[], 403).await;
+    door.check("GET", "/accounts", &[], 401).await;
+    // Who says who they are is believed by their passcode alone, and may do no less for it.
+    let (ada, root) = (basic("ada", PASSCODE), basic("root", PASSCODE));
+    door.check("POST", "/studies", &[("authorization", &ada)], 200).await;
+    door.check("GET", "/accounts", &[("authorization", &ada)], 403).await;
+    door.check("GET", "/accounts", &[("authorization", &root)], 200).await;
+    door.check("GET", "/studies", &[("authorization", &basic("ada", "guess"))], 401)
+        .await;
     let machine = format!("Bearer {}", door.directory.machine_secret());
     door.check("GET", "/accounts", &[("authorization", &machine)], 200)
         .await;

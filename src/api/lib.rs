@@ -60,6 +60,8 @@ pub struct Rooms {
     pub records: Records,
     /// Knows who did what.
     pub audit: AuditRoom,
+    /// The path of DICOMweb, without a slash at its end: viewers reject below it.
+    pub dicomweb: Arc<str>,
 }
 
 impl FromRef<Rooms> for AuditRoom {
@@ -107,7 +109,7 @@ pub fn routes(rooms: Rooms) -> Routes {
         .get(AUDIT, "/api/v1/audit/checkpoint", audit::checkpoint)
         .get(AUDIT, "/fhir/AuditEvent", audit::search)
         .get(AUDIT, "/fhir/AuditEvent/{id}", audit::read)
-        .merge(records::routes());
+        .merge(records::routes(&rooms.dicomweb));
     let description = openapi::describe(all.table());
     all.get(Rule::Open, "/api/v1/openapi.json", move || {
         openapi::read(description.clone())

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::problem::answer;
 
 /// What routes do, in one line, by method and path.
-const SUMMARIES: [(&str, &str); 33] = [
+const SUMMARIES: [(&str, &str); 39] = [
     (
         "GET /api/v1/studies/{study}/retention",
         "How long a study is kept, and why: the decision, every rule, all facts and holds. asOf",
@@ -104,6 +104,27 @@ const SUMMARIES: [(&str, &str); 33] = [
         "What stays of studies that were destroyed. limit, cursor",
     ),
     ("GET /api/v1/tombstones/{study}", "The same of one study"),
+    (
+        "POST /api/v1/tombstones/{study}/reinstate",
+        "Asks that a destroyed study may come again, or confirms it as a second person",
+    ),
+    ("POST /api/v1/tombstones/{study}/refuse-reinstating", "Says no to that"),
+    (
+        "GET /api/v1/rejections",
+        "What is rejected. study, reason, limit, cursor",
+    ),
+    (
+        "POST /api/v1/rejections",
+        "Rejects a study, a series or instances of it: kept, and not shown where the reason says so. dryRun",
+    ),
+    (
+        "POST /api/v1/rejections/restore",
+        "Takes rejections back: what was rejected for safety, as a manager of records. dryRun",
+    ),
+    (
+        "GET /api/v1/returned",
+        "Studies that were destroyed and are sent again, by whom and how often. limit, cursor",
+    ),
     ("GET /api/v1/worklist", "What is scheduled. limit, offset"),
     ("GET /api/v1/peers", "Other application entities"),
 ];

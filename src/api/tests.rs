@@ -51,22 +51,25 @@ impl Api {
         let admission = Admission::new(Arc::clone(&directory), Demand::Nothing, false, trail);
         Self {
             directory,
-            router: admission.clone().before(routes(Rooms {
-                admission,
-                peers: Arc::new(peers),
-                forwarding,
-                commitment,
-                worklist,
-                records,
-                audit: AuditRoom {
-                    trail: filmroom_audit::Trail::off(),
-                    source: Arc::new(filmroom_audit::xml::Source {
-                        id: "FILMROOM".into(),
-                        site: String::new(),
-                    }),
-                },
-            })
-            .into_router()),
+            router: admission.clone().before(
+                routes(Rooms {
+                    admission,
+                    peers: Arc::new(peers),
+                    forwarding,
+                    commitment,
+                    worklist,
+                    records,
+                    dicomweb: "/dicom-web".into(),
+                    audit: AuditRoom {
+                        trail: filmroom_audit::Trail::off(),
+                        source: Arc::new(filmroom_audit::xml::Source {
+                            id: "FILMROOM".into(),
+                            site: String::new(),
+                        }),
+                    },
+                })
+                .into_router(),
+            ),
             _folder: folder,
         }
     }

@@ -91,11 +91,16 @@ const WHAT: [&str; 7] = [
     "instances",
 ];
 
+/// What stands before the path of a study where another view is asked.
+const VIEWS: [&str; 2] = ["regular", "manager"];
+
 /// What of the API says who may come in.
 const OF_USERS: [&str; 3] = ["/api/v1/accounts", "/api/v1/tokens", "/api/v1/session"];
 
 /// What of the API names patients.
-const OF_PATIENTS: [&str; 9] = [
+const OF_PATIENTS: [&str; 11] = [
+    "rejections",
+    "returned",
     "worklist",
     "procedure-steps",
     "studies",
@@ -123,7 +128,11 @@ impl Asked {
             };
         }
         if let Some(path) = path.strip_prefix(dicomweb).filter(|path| path.starts_with('/')) {
-            let segments: Vec<&str> = path.split('/').skip(1).filter(|segment| !segment.is_empty()).collect();
+            let mut segments: Vec<&str> = path.split('/').skip(1).filter(|segment| !segment.is_empty()).collect();
+            // Another view of the same.
+            if segments.first().is_some_and(|first| VIEWS.contains(first)) {
+                segments.remove(0);
+            }
             return match *method {
                 Method::POST => Self::posted(&segments),
                 _ if is_reading => Self::web(&segments, uri),

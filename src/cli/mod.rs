@@ -76,6 +76,12 @@ enum Command {
     Retention(records::RetentionCommand),
     /// Open, list and release holds on studies
     Hold(records::HoldCommand),
+    /// Reject a study, a series or instances: they are kept, and not shown any more where the reason says so
+    Reject(records::RejectCommand),
+    /// Take back what was rejected
+    Restore(records::RestoreCommand),
+    /// List what is rejected
+    Rejected(records::RejectedCommand),
     /// Propose, approve and carry out what is to be destroyed, and check its certificates
     Disposal(records::DisposalCommand),
     /// Make the index anew from packs and intake, while no server runs
@@ -132,6 +138,9 @@ impl CommandLine {
             Command::Token(token) => token.run(&self.settings),
             Command::Retention(retention) => retention.run(&self.settings),
             Command::Hold(hold) => hold.run(&self.settings),
+            Command::Reject(reject) => reject.run(&self.settings),
+            Command::Restore(restore) => restore.run(&self.settings),
+            Command::Rejected(rejected) => rejected.run(&self.settings),
             Command::Disposal(disposal) => disposal.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),

@@ -50,7 +50,8 @@ struct Add {
     /// What its certificate has to say: cn:NAME, dns:NAME, ip:ADDRESS, uri:URI or sha256:SUM; then it may only call by TLS
     #[arg(long, value_name = "NAME")]
     certificate: Option<String>,
-    /// What it may ask for: store, find, move, get, commit, worklist, or nothing (then it is rejected) [everything]
+    /// What it may ask for: store, find, move, get, commit, worklist, reject (send rejection notes, see what is
+    /// rejected), or nothing (then it is turned away) [all but reject]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     may: Option<Vec<String>>,
     /// A transfer syntax that it takes; repeatable [it is asked]
@@ -173,7 +174,10 @@ fn list(config: &Config, json: bool) -> Result<(), Failure> {
         for (key, value) in value.as_object().into_iter().flatten() {
             let is_usual = matches!(key.as_str(), "ae_title" | "address")
                 || *value == Value::Bool(false)
-                || (key == "may" && value.as_array().is_some_and(|may| may.len() == Permission::ALL.len()));
+                || (key == "may"
+                    && value.as_array().is_some_and(|may| {
+                        may.len() == Permission::USUAL.len() && !may.iter().any(|may| may == "reject")
+                    }));
             if !is_usual {
                 text.push_str(&format!("  {key}={}", value.to_string().replace('"', "")));
             }

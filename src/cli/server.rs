@@ -28,21 +28,21 @@ use super::{
     trail::{self, AuditTrail},
 };
 use crate::config::Config;
-use filmroom_access::{Directory, DirectoryError, Users};
+use filmroom_access::{Action, Directory, DirectoryError, Users};
 use filmroom_admission::{Admission, Demand, Route, Routes};
 use filmroom_api::AuditRoom;
 use filmroom_commitment::Commitments;
 use filmroom_dataset::DataSetDescriber;
 use filmroom_dicomweb::DicomwebState;
 use filmroom_dimse::{
-    self, Listener, Rooms, Serving,
+    self, Audience, Listener, Rooms, Seen, Serving,
     tls::{TlsClient, TlsError, TlsServer},
 };
 use filmroom_forwarding::Forwarding;
 use filmroom_ingest::{Ingest, Watcher, Watchers};
 use filmroom_peers::Peers;
 use filmroom_query::QueryRoom;
-use filmroom_records::Records;
+use filmroom_records::{NoteGate, Records, View};
 use filmroom_retrieve::Retrieve;
 use filmroom_worklist::Worklist;
 
@@ -98,11 +98,31 @@ impl Server {
         let store = open_store(config).await?;
         let peers = Arc::new(open_peers(config, &store)?);
         let directory = Arc::new(open_directory(store.state())?);
-        let retrieve = Retrieve::new(store.clone());
+        let trail = AuditTrail::open(config, &store).await?;
+        let records = open_records(config, &store, &trail).await?;
+        let everything = Retrieve::new(store.clone());
+        let seen = |view| Seen {
+            query: QueryRoom::new(records.seen(&store, view)),
+            retrieve: everything.seen(records.seen(&store, view)),
+            audience: match view {
+                View::Default | View::Regular => Audience::Everybody,
+                View::Manager => Audience::Rejecting,
+            },
+        };
+        let (usual, regular, manager) = (seen(View::Default), seen(View::Regular), seen(View::Manager));
+        let views = config.dicom.views.iter().map(|title| {
+            let seen = match title.view {
+                View::Default => &usual,
+                View::Regular => &regular,
+                View::Manager => &manager,
+            };
+            (title.ae_title.to_string(), seen.clone())
+        });
+        let views = Arc::new(views.collect());
+        let retrieve = usual.retrieve.clone();
         let rules = config.dicom.forward.clone();
         let forwarding = Forwarding::open(rules, retrieve.clone(), store.state(), config.forwarding())
             .map_err(|error| state_failure("the queue of what is forwarded", &error))?;
-        let trail = AuditTrail::open(config, &store).await?;
         let mut watchers: Vec<Arc<dyn Watcher>> = Vec::new();
         if trail.trail().is_on() {
             watchers.push(trail.watcher());
@@ -114,15 +134,17 @@ impl Server {
             true => Ingest::new(store.clone()),
             false => Ingest::watched(store.clone(), Arc::new(Watchers(watchers))),
         };
+        let ingest = ingest.gated(Arc::new(NoteGate(records.clone())));
         let rooms = Rooms {
             ingest,
-            query: QueryRoom::new(store.clone()),
+            query: usual.query,
             retrieve: retrieve.clone(),
             commitment: Commitments::open(store.clone(), retrieve.clone(), store.state(), config.commitment())
                 .map_err(|error| state_failure("requests for storage commitment", &error))?,
             forwarding,
             worklist: Worklist::open(config.worklist(), retrieve, store.state())
                 .map_err(|error| state_failure("the worklist", &error))?,
+            views,
         };
         if !config.scrub.every.is_zero() {
             store.start_scrub(ScrubOptions {
@@ -131,13 +153,22 @@ impl Server {
             });
         }
         let shutdown = CancellationToken::new();
-        let records = open_records(config, &store, &trail).await?;
         // Behind a TLS proxy browsers come by TLS as well.
         let is_secure = http_tls.is_some() || config.http.public_url.starts_with("https://");
         let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone())
             .fresh_for(config.access.step_up_within);
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
-        let routes = routes(config, &rooms, &records, &store, &peers, &admission, &trail, &shutdown);
+        let routes = routes(
+            config,
+            &rooms,
+            [regular, manager],
+            &records,
+            &store,
+            &peers,
+            &admission,
+            &trail,
+            &shutdown,
+        );
         let table = routes.table().to_vec();
         let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
@@ -415,6 +446,7 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
 fn routes(
     config: &Config,
     rooms: &Rooms,
+    [regular, manager]: [Seen; 2],
     records: &Records,
     store: &Store,
     peers: &Arc<Peers>,
@@ -436,11 +468,15 @@ fn routes(
         rooms.query.clone(),
         rooms.retrieve.clone(),
     );
+    let regular = dicomweb.seen(View::Regular.word(), regular.query, regular.retrieve);
+    let manager = dicomweb.seen(View::Manager.word(), manager.query, manager.retrieve);
     filmroom_console::routes(filmroom_console::Rooms {
         query: rooms.query.clone(),
         admission: admission.clone(),
     })
     .merge(filmroom_dicomweb::routes(dicomweb))
+    .merge(filmroom_dicomweb::routes(regular))
+    .merge(filmroom_dicomweb::routes(manager).also(Action::Reject))
     .merge(filmroom_api::routes(filmroom_api::Rooms {
         admission: admission.clone(),
         peers: peers.clone(),
@@ -449,6 +485,7 @@ fn routes(
         worklist: rooms.worklist.clone(),
         records: records.clone(),
         audit,
+        dicomweb: config.dicomweb().base_path().into(),
     }))
     .around(|router| {
         router

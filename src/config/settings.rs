@@ -14,7 +14,7 @@ use super::{
     objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
     records::Records,
     section::{Section, Setting, section},
-    value::{Authentication, Given, Insecure, LogFilter, LogFormat, Size, TlsCallers, Value, WebOrigin},
+    value::{Authentication, Given, Insecure, LogFilter, LogFormat, Size, TlsCallers, Value, ViewTitle, WebOrigin},
 };
 use filmroom_access::Demand;
 use filmroom_commitment::Limits;
@@ -115,6 +115,10 @@ section! {
             unit "",
             about "Other application entities: callers that are known, and C-MOVE destinations. More can be registered while the archive runs (`filmroom peer`).",
             why "Images are only ever sent to peers.";
+        views: Vec<ViewTitle> = Vec::new(),
+            unit "",
+            about "Further AE titles of this archive, each with what its callers see of what is rejected: by default nothing, in regular use what is rejected for quality, as manager (for peers that may reject) all of it. DICOMweb has the same under /regular and /manager.",
+            why "What is rejected must not be read by mistake; who corrects it has to see it.";
         check_called_ae_title: bool = false,
             unit "",
             about "Refuse associations that call another AE title than ours.",

@@ -68,6 +68,8 @@ fn told(change: &Change) -> Value {
         "change": match change.kind {
             ChangeKind::Stored => "stored",
             ChangeKind::Destroyed => "destroyed",
+            ChangeKind::Rejected => "rejected",
+            ChangeKind::Restored => "restored",
         },
         "at": change.at.format(&Rfc3339).unwrap_or_default(),
         "StudyInstanceUID": change.study_instance_uid.as_str(),

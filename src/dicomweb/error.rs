@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use filmroom_ingest::IngestError;
+use filmroom_ingest::{IngestError, NoteFault};
 use filmroom_query::QueryError;
 use filmroom_render::RenderError;
 use filmroom_retrieve::RetrieveError;
@@ -257,6 +257,7 @@ impl From<IngestError> for Problem {
             | IngestError::Mismatch(_)
             | IngestError::InvalidUid(_)
             | IngestError::SopClass(_)
+            | IngestError::Note(..)
             | IngestError::Destroyed(_) => Self::conflict(error.to_string()),
             IngestError::OutOfResources(_) => Self::unavailable(error.to_string()),
             IngestError::OutOfStorage(what) => {
@@ -277,6 +278,14 @@ pub fn failure_reason(error: &IngestError) -> u16 {
         IngestError::InvalidUid(_) => 0x0117,
         IngestError::SopClass(_) => 0x0122,
         IngestError::Destroyed(_) => 0x0124,
+        IngestError::Note(fault, _) => match fault {
+            NoteFault::NotAuthorized => 0x0124,
+            NoteFault::NoSuchInstance => 0xA772,
+            NoteFault::ClassConflict => 0xA773,
+            NoteFault::AlreadyRejected => 0xA774,
+            NoteFault::NotAllowed => 0xA775,
+            NoteFault::NotExpired => 0xA776,
+        },
         IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => 0xA700,
         IngestError::Failed(_) => 0x0110,
     }

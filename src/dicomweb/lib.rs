@@ -155,6 +155,25 @@ impl DicomwebState {
     }
 }
 
+impl DicomwebState {
+    /// The same archive as another view has it, below its own path.
+    #[must_use]
+    pub fn seen(&self, below: &str, query: QueryRoom, retrieve: Retrieve) -> Self {
+        let mut config = (*self.config).clone();
+        config.base_path = format!("{}/{below}", config.base_path());
+        config.public_url = config
+            .public_url
+            .map(|url| format!("{}/{below}", url.trim_end_matches('/')));
+        Self {
+            config: Arc::new(config),
+            query,
+            render: self.render.seen(retrieve.clone()),
+            retrieve,
+            ..self.clone()
+        }
+    }
+}
+
 /// The whole service under [`DicomwebConfig::base_path`].
 pub fn routes(state: DicomwebState) -> Routes {
     let origins = Arc::new(state.config.origins.clone());

@@ -10,6 +10,7 @@ use axum::{
 };
 use filmroom_access::{Action, Principal};
 use filmroom_admission::{Caller, Routes, Rule};
+use filmroom_ingest::Authority;
 use filmroom_storage::model::{Door, Origin, StudyInstanceUid};
 
 use super::{
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Routes<DicomwebState> {
 struct Asked {
     study: Option<StudyInstanceUid>,
     origin: Origin,
+    authority: Authority,
     form: ResponseForm,
     base: BaseUrl,
 }
@@ -85,6 +87,7 @@ async fn store(
             receiver: parts.uri.path().to_owned(),
             address: address.unwrap_or_default(),
         },
+        authority: authority(&parts),
         form: response_form(&accept.unwrap_or_else(|_| Accept::any())),
         base,
     };
@@ -105,6 +108,17 @@ async fn store(
         return Err(too_large(state.config.stow_body_max_bytes));
     }
     take(state, asked, content_type, body).await
+}
+
+/// In whose name it is sent, as far as it matters for what is rejected.
+fn authority(parts: &Parts) -> Authority {
+    match Caller::of(&parts.extensions) {
+        Some(principal) if principal.may(Action::Reject) => match principal.person() {
+            Some(person) => Authority::Rejecting(person.to_owned()),
+            None => Authority::Rejecting(format!("token:{}", principal.name)),
+        },
+        _ => Authority::None,
+    }
 }
 
 /// Who sends: the user, where the sender is known, else the program as it calls itself.
@@ -176,8 +190,9 @@ enum Kind {
 async fn take(state: DicomwebState, asked: Asked, content_type: ContentType, body: Body) -> Result<Response, Problem> {
     let config = &state.config;
     let body = bounded(body, config.stow_body_max_bytes, config.body_idle_max);
+    let ingest = || state.ingest.in_the_name_of(asked.authority.clone());
     if content_type.media_type == "application/dicom" {
-        let mut taking = Taking::new(state.ingest.clone(), asked.study.clone(), asked.origin.clone());
+        let mut taking = Taking::new(ingest(), asked.study.clone(), asked.origin.clone());
         let mut whole = Whole(body);
         let broken = taking.instance(&mut whole, None).await.err();
         return answer(asked, taking.outcomes().await, broken.map(MultipartError::Body));
@@ -192,7 +207,7 @@ async fn take(state: DicomwebState, asked: Asked, content_type: ContentType, bod
         .as_deref()
         .map(|declared| kind_of(declared).ok_or_else(|| Problem::unsupported_media_type(TAKEN)));
     let declared = declared.transpose()?;
-    let mut taking = Taking::new(state.ingest.clone(), asked.study.clone(), asked.origin.clone());
+    let mut taking = Taking::new(ingest(), asked.study.clone(), asked.origin.clone());
     let broken = take_parts(&state, &mut reader, declared, &mut taking).await.err();
     answer(asked, taking.outcomes().await, broken)
 }

@@ -1,13 +1,13 @@
 //! Settings of the DIMSE door, and the names of those it talks with.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use filmroom_access::{Access, Anyone};
 use filmroom_audit::Trail;
 use filmroom_peers::Peers;
 pub use filmroom_peers::{AeTitle, AeTitleError, Peer};
 
-use super::tls::TlsClient;
+use super::{Audience, tls::TlsClient};
 
 /// Which called AE titles are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct DimseConfig {
     pub ae_title: AeTitle,
     /// Which called AE titles are answered.
     pub called_ae_title: CalledAeTitle,
+    /// Other titles that it is called by, and whom they are for.
+    pub views: HashMap<String, Audience>,
     /// What becomes of callers that are no peers.
     pub unknown_callers: UnknownCallers,
     /// The nodes that the archive knows.
@@ -101,6 +103,7 @@ impl Default for DimseConfig {
             #[expect(clippy::unwrap_used, reason = "a title by its letters")]
             ae_title: AeTitle::new("FILMROOM").unwrap(),
             called_ae_title: CalledAeTitle::Own,
+            views: HashMap::new(),
             unknown_callers: UnknownCallers::Local,
             peers: Arc::default(),
             access: Arc::new(Anyone),

@@ -8,6 +8,7 @@
 )]
 
 mod association;
+mod authority;
 mod c_find;
 mod c_get;
 mod c_move;
@@ -32,13 +33,13 @@ mod tests;
 pub mod tls;
 mod worklist;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
-use filmroom_ingest::Ingest;
+use filmroom_ingest::{Authority, Ingest};
 use filmroom_query::QueryRoom;
 use filmroom_retrieve::Retrieve;
 use filmroom_worklist::Worklist;
@@ -63,6 +64,41 @@ pub struct Rooms {
     pub forwarding: Forwarding,
     /// Knows what is scheduled, and takes what was performed.
     pub worklist: Worklist,
+    /// The archive as it is seen by other names: by called AE titles.
+    pub views: Arc<HashMap<String, Seen>>,
+}
+
+/// The archive as it is seen by one of its names.
+#[derive(Clone)]
+pub struct Seen {
+    /// Answers C-FIND.
+    pub query: QueryRoom,
+    /// Serves C-GET and C-MOVE.
+    pub retrieve: Retrieve,
+    /// Whom it is for.
+    pub audience: Audience,
+}
+
+/// Whom a view is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever may ask at all.
+    Everybody,
+    /// Peers that may reject.
+    Rejecting,
+}
+
+impl Rooms {
+    /// The rooms as an association sees them: by the name that it calls, and in the name of who calls.
+    fn of(&self, negotiated: &association::Negotiated, authority: Authority) -> Self {
+        let mut rooms = self.clone();
+        if let Some(seen) = self.views.get(&negotiated.called_ae_title) {
+            rooms.query = seen.query.clone();
+            rooms.retrieve = seen.retrieve.clone();
+        }
+        rooms.ingest = self.ingest.in_the_name_of(authority);
+        rooms
+    }
 }
 
 /// A listening door.
@@ -101,6 +137,11 @@ pub fn serve(
         .iter()
         .map(|listener| listener.socket.local_addr())
         .collect::<Result<_, _>>()?;
+    let titles = rooms.views.iter().map(|(title, seen)| (title.clone(), seen.audience));
+    let config = DimseConfig {
+        views: titles.collect(),
+        ..config
+    };
     let door = listen::Door::new(Arc::new(config), rooms, shutdown);
     let task = tokio::spawn(door.listen(listeners));
     Ok(Serving { addresses, task })

@@ -18,12 +18,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use filmroom_audit::{AuditError, Caller};
+use filmroom_ingest::Authority;
 
 use super::{
-    Rooms,
+    Audience, Rooms,
     association::{
         Admission, Arrival, Association, AssociationError, Connection, Negotiated, Reach, Rejection, Service, accept,
     },
+    authority,
     carrier::DimseCarrier,
     config::DimseConfig,
     n_event_report::{DimseReporter, Lines},
@@ -314,7 +316,14 @@ impl Door {
             .iter()
             .any(|context| context.service == Service::StorageCommitment && context.may_perform)
             .then(|| self.lines.open(&negotiated.calling_ae_title));
-        let mut session = Session::new(self.rooms.clone(), self.draining.clone(), line, self.awaited.clone());
+        let authority = authority::authority(negotiated).await;
+        let seen = self.rooms.views.get(&negotiated.called_ae_title);
+        if seen.is_some_and(|seen| seen.audience == Audience::Rejecting) && authority == Authority::None {
+            tracing::warn!("an association is broken off: its peer calls from elsewhere than its own address");
+            return association.fail(&AssociationError::Stopping).await;
+        }
+        let rooms = self.rooms.of(negotiated, authority);
+        let mut session = Session::new(rooms, self.draining.clone(), line, self.awaited.clone());
         let ended = tokio::select! {
             ended = session::serve(&mut association, &mut session) => ended,
             () = self.aborting.cancelled() => Err(AssociationError::Stopping),

@@ -2,7 +2,7 @@
 
 use filmroom_commitment::NotSafe;
 use filmroom_dataset::DataSetError;
-use filmroom_ingest::IngestError;
+use filmroom_ingest::{IngestError, NoteFault};
 use filmroom_query::QueryError;
 use filmroom_retrieve::RetrieveError;
 use filmroom_worklist::StepError;
@@ -94,6 +94,14 @@ impl From<&IngestError> for Status {
             IngestError::InvalidUid(_) => Self::INVALID_SOP_INSTANCE_UID,
             IngestError::SopClass(_) => Self::SOP_CLASS_NOT_SUPPORTED,
             IngestError::Destroyed(_) => Self::NOT_AUTHORIZED,
+            IngestError::Note(fault, _) => match fault {
+                NoteFault::NotAuthorized => Self::NOT_AUTHORIZED,
+                NoteFault::NoSuchInstance => Self(0xA772),
+                NoteFault::ClassConflict => Self(0xA773),
+                NoteFault::AlreadyRejected => Self(0xA774),
+                NoteFault::NotAllowed => Self(0xA775),
+                NoteFault::NotExpired => Self(0xA776),
+            },
             IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => Self::OUT_OF_RESOURCES,
             IngestError::Failed(_) => Self::PROCESSING_FAILURE,
         }

@@ -5,6 +5,7 @@
 )]
 
 mod collision;
+mod gate;
 mod receive;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use time::OffsetDateTime;
 
 use filmroom_dataset::DataSetError;
 
+pub use gate::{Authority, Entering, Gate, NoteFault};
 pub use receive::Receiving;
 
 /// What the sender said of an instance before its data set.
@@ -56,6 +58,9 @@ pub enum IngestError {
     /// The instance was destroyed by a decision and does not come back: 0124H.
     #[error("{0}")]
     Destroyed(String),
+    /// It says something of other instances that is not taken from its sender, or not now: the status says what.
+    #[error("{1}")]
+    Note(NoteFault, String),
     /// The disk is full or cannot be written: A700H, 507.
     #[error("the archive cannot store at the moment: {0}")]
     OutOfStorage(String),
@@ -124,6 +129,8 @@ impl Receipt {
 pub struct Ingest {
     store: Store,
     watcher: Option<Arc<dyn Watcher>>,
+    gate: Option<Arc<dyn Gate>>,
+    authority: Authority,
 }
 
 /// An instance that is on stable storage and not acknowledged yet.
@@ -210,15 +217,38 @@ impl Ingest {
     /// Opens the room over a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, watcher: None }
+        Self {
+            store,
+            watcher: None,
+            gate: None,
+            authority: Authority::None,
+        }
     }
 
     /// Opens the room over a store; somebody is told of every instance.
     #[must_use]
     pub fn watched(store: Store, watcher: Arc<dyn Watcher>) -> Self {
         Self {
-            store,
             watcher: Some(watcher),
+            ..Self::new(store)
+        }
+    }
+
+    /// The same with somebody who looks at instances that say something of others.
+    #[must_use]
+    pub fn gated(self, gate: Arc<dyn Gate>) -> Self {
+        Self {
+            gate: Some(gate),
+            ..self
+        }
+    }
+
+    /// The same for what comes in the name of somebody.
+    #[must_use]
+    pub fn in_the_name_of(&self, authority: Authority) -> Self {
+        Self {
+            authority,
+            ..self.clone()
         }
     }
 }

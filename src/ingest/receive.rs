@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filmroom_storage::{
     model::{Description, Door, InstanceRecord, Origin, Tag, check_uid},
-    store::{Committed, Incoming, Sealed, Store},
+    store::{Committed, Incoming, Sealed, StoreError},
 };
 
 use time::OffsetDateTime;
 
-use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Subject, Watcher, collision};
+use super::{Announced, Arrived, Ingest, IngestError, Outcome, Receipt, Subject, Watcher, collision, gate};
 use filmroom_dataset::{DataSetError, Identity, identify, write_file_head};
 
 /// So much of a data set is held back at most until SOP Class and SOP Instance UID were met, which the file meta information
@@ -28,8 +28,7 @@ const ISSUER_OF_PATIENT_ID: Tag = 0x0010_0021;
 
 /// One instance on its way in. Dropping it forgets it.
 pub struct Receiving {
-    store: Store,
-    watcher: Option<Arc<dyn Watcher>>,
+    room: Ingest,
     announced: Announced,
     origin: Origin,
     stage: Stage,
@@ -55,8 +54,7 @@ impl Ingest {
             check_uid(uid).map_err(|error| IngestError::SopClass(error.to_string()))?;
         }
         let mut receiving = Receiving {
-            store: self.store.clone(),
-            watcher: self.watcher.clone(),
+            room: self.clone(),
             announced,
             origin,
             stage: Stage::Beginning {
@@ -101,8 +99,7 @@ impl Receiving {
     pub async fn finish(mut self) -> Result<Receipt, IngestError> {
         self.tell_apart(AtEnd::Yes).await?;
         let Self {
-            store,
-            watcher,
+            room,
             announced,
             origin,
             stage,
@@ -121,25 +118,29 @@ impl Receiving {
             sop_instance_uid: description.sop_instance_uid.clone(),
             quirks: description.quirks.clone(),
         };
-        let told = watcher.map(|watcher| Told {
+        let Ingest {
+            store,
             watcher,
-            arrived: Arrived {
-                study_instance_uid: receipt.study_instance_uid.clone(),
-                series_instance_uid: receipt.series_instance_uid.clone(),
-                sop_class_uid: receipt.sop_class_uid.clone(),
-                sop_instance_uid: receipt.sop_instance_uid.clone(),
-                modality: description.series.text(MODALITY).trim().to_owned(),
-                origin: origin.clone(),
-                subject: Subject {
-                    patient_id: description.study.text(PATIENT_ID).trim().to_owned(),
-                    issuer_of_patient_id: description.study.text(ISSUER_OF_PATIENT_ID).trim().to_owned(),
-                    patient_name: description.study.text(PATIENT_NAME).trim().to_owned(),
-                    accession_number: description.study.text(ACCESSION_NUMBER).trim().to_owned(),
-                },
-                received_at: OffsetDateTime::now_utc(),
-            },
+            gate,
+            authority,
+        } = room;
+        let is_told = watcher.is_some() || gate.is_some();
+        let told = is_told.then(|| Told {
+            arrived: arrived(&receipt, &description, origin.clone()),
+            watcher,
         });
-        let outcome = match store.commit(sealed, description, &origin).await? {
+        let entering = match &gate {
+            Some(gate) if gate::is_of_note(&description.sop_class_uid) => gate.enter(&description, &authority).await?,
+            _ => None,
+        };
+        let committed = match (store.commit(sealed, description, &origin).await, &gate, &told) {
+            (Err(error @ StoreError::Destroyed(_)), Some(gate), Some(told)) => {
+                gate.came_back(&told.arrived).await;
+                return Err(error.into());
+            }
+            (committed, _, _) => committed?,
+        };
+        let outcome = match committed {
             Committed::Stored(record) => {
                 tell(told, record).await?;
                 Outcome::Stored
@@ -150,13 +151,23 @@ impl Receiving {
             }
             Committed::Collision(collision) => {
                 let outcome = collision::resolve(&store, *collision, &origin).await?;
-                if let Some(told) = told {
-                    let kept = told.watcher.not_stored_anew(&told.arrived).await;
+                if let Some(Told {
+                    watcher: Some(watcher),
+                    arrived,
+                }) = told
+                {
+                    let kept = watcher.not_stored_anew(&arrived).await;
                     kept.map_err(IngestError::OutOfResources)?;
                 }
                 outcome
             }
         };
+        // What is kept apart says nothing of others.
+        if let Some(entering) = entering
+            && !matches!(outcome, Outcome::Quarantined(_))
+        {
+            entering.stored().await?;
+        }
         Ok(Receipt { outcome, ..receipt })
     }
 
@@ -189,19 +200,42 @@ impl Receiving {
             self.announced.transfer_syntax_uid.as_str(),
             source,
         );
-        self.store.receive(head, self.announced.expected_length)
+        self.room.store.receive(head, self.announced.expected_length)
+    }
+}
+
+fn arrived(receipt: &Receipt, description: &Description, origin: Origin) -> Arrived {
+    let text = |tag| description.study.text(tag).trim().to_owned();
+    Arrived {
+        study_instance_uid: receipt.study_instance_uid.clone(),
+        series_instance_uid: receipt.series_instance_uid.clone(),
+        sop_class_uid: receipt.sop_class_uid.clone(),
+        sop_instance_uid: receipt.sop_instance_uid.clone(),
+        modality: description.series.text(MODALITY).trim().to_owned(),
+        origin,
+        subject: Subject {
+            patient_id: text(PATIENT_ID),
+            issuer_of_patient_id: text(ISSUER_OF_PATIENT_ID),
+            patient_name: text(PATIENT_NAME),
+            accession_number: text(ACCESSION_NUMBER),
+        },
+        received_at: OffsetDateTime::now_utc(),
     }
 }
 
 /// Who is told, and of what.
 struct Told {
-    watcher: Arc<dyn Watcher>,
+    watcher: Option<Arc<dyn Watcher>>,
     arrived: Arrived,
 }
 
 /// Tells the watcher, if there is one, of what is stored now.
 async fn tell(told: Option<Told>, record: InstanceRecord) -> Result<(), IngestError> {
-    let Some(Told { watcher, mut arrived }) = told else {
+    let Some(Told {
+        watcher: Some(watcher),
+        mut arrived,
+    }) = told
+    else {
         return Ok(());
     };
     // As precise as the index keeps it.

@@ -36,11 +36,13 @@ pub enum Permission {
     Commit,
     /// The modality worklist and performed procedure steps.
     Worklist,
+    /// Send rejection notes, and see what is rejected. Only who is named for it may.
+    Reject,
 }
 
 impl Permission {
-    /// All there are.
-    pub const ALL: [Self; 6] = [
+    /// What a peer may of which nothing else is said.
+    pub const USUAL: [Self; 6] = [
         Self::Store,
         Self::Find,
         Self::Move,
@@ -114,11 +116,11 @@ struct Form {
 }
 
 fn everything() -> BTreeSet<Permission> {
-    Permission::ALL.into()
+    Permission::USUAL.into()
 }
 
 impl Peer {
-    /// A peer that is called over plain TCP and may ask for everything.
+    /// A peer that is called over plain TCP and may ask for everything but to reject.
     #[must_use]
     pub fn new(ae_title: AeTitle, host: impl Into<String>, port: u16) -> Self {
         Self {

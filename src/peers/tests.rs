@@ -84,7 +84,7 @@ fn a_peer_reads_what_it_writes_and_refuses_what_it_does_not_know() {
     let again: Peer = serde_json::from_str(&serde_json::to_string(&peer).unwrap()).unwrap();
     assert_eq!(again, peer);
     let least: Peer = serde_json::from_str(r#"{"ae_title":"A","address":"h:104"}"#).unwrap();
-    assert!(least.is_plain() && least.may.len() == Permission::ALL.len());
+    assert!(least.is_plain() && least.may.len() == Permission::USUAL.len());
     for wrong in [
         r#"{"ae_title":"A","address":"h:104","colour":1}"#,
         r#"{"ae_title":"A","address":"h"}"#,

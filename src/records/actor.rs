@@ -61,5 +61,11 @@ pub(crate) const VETO: &[&str] = &[
     "archives",
     "physician-dim",
 ];
+/// Who may reject instances, and restore them.
+pub(crate) const REJECT: &[&str] = &["technologist", "him-clerk", "him-manager"];
+/// Who may restore what was rejected for the safety of a patient.
+pub(crate) const RESTORE_SAFETY: &[&str] = &["him-manager"];
+/// Who may let in again what was destroyed, two at a time.
+pub(crate) const REINSTATE: &[&str] = &["him-manager", "privacy-officer", "records-approver"];
 /// Who may have it carried out.
 pub(crate) const EXECUTE: &[&str] = &["him-manager"];

@@ -14,10 +14,14 @@ use super::{
     fact::{Fact, Row, Subject},
     holds::{HoldRecord, Release},
     policies::{Submission, SubmissionState},
+    reinstate::{ReinstateAsked, Reinstated},
+    rejection::{Decided, Rejections},
 };
 
 /// The kind of the store's own decisions to destroy.
 const DESTROY: &str = "destroy";
+/// The kind of its decisions that let in again what was.
+const REINSTATE: &str = "reinstate";
 
 #[derive(Default)]
 pub(crate) struct Book {
@@ -29,6 +33,7 @@ pub(crate) struct Book {
     pub(crate) submissions: BTreeMap<u64, Submission>,
     pub(crate) policies: Policies,
     pub(crate) batches: BTreeMap<u64, Batch>,
+    pub(crate) rejections: Rejections,
     /// By Study Instance UID; the latest where one was destroyed more than once.
     pub(crate) tombstones: BTreeMap<String, Tombstone>,
     /// Studies that are no more, by what stands for their patient.
@@ -57,6 +62,12 @@ impl Book {
             self.apply(decision.number, decision.at, event);
         } else if decision.kind == DESTROY {
             self.destroyed(decision.number, decision.at, &decision.payload);
+        } else if decision.kind == REINSTATE
+            && let Some((study, reinstated)) = Reinstated::of(decision.number, decision.at, &decision.payload)
+            && let Some(tombstone) = self.tombstones.get_mut(&study)
+        {
+            tombstone.reinstate_asked = None;
+            tombstone.reinstated = Some(reinstated);
         }
         Ok(())
     }
@@ -125,9 +136,45 @@ impl Book {
                     submission.state = SubmissionState::Withdrawn
                 });
             }
-            Event::BatchProposed { by, items, approval } => {
+            Event::BatchProposed {
+                by,
+                items,
+                approval,
+                note,
+            } => {
+                self.rejections.asked(note);
                 self.batches
                     .insert(number, Batch::new(number, at, &by, items, approval));
+            }
+            Event::InstancesRejected {
+                by,
+                reason,
+                why,
+                note,
+                studies,
+            } => {
+                let decided = Decided {
+                    at,
+                    by: by.subject,
+                    why,
+                    note: note.as_ref().map(|note| note.instance.clone()),
+                };
+                self.rejections.reject(studies, reason, decided, note);
+            }
+            Event::InstancesRestored { note, studies, .. } => self.rejections.restore(studies, note),
+            Event::ReinstateAsked { by, study, reason } => {
+                if let Some(tombstone) = self.tombstones.get_mut(&study) {
+                    tombstone.reinstate_asked = Some(ReinstateAsked {
+                        asked_by: by.subject,
+                        asked_at: at,
+                        reason,
+                    });
+                }
+            }
+            Event::ReinstateRefused { study, .. } => {
+                if let Some(tombstone) = self.tombstones.get_mut(&study) {
+                    tombstone.reinstate_asked = None;
+                }
             }
             Event::BatchItemsLeft { batch, items } => self.with_batch(&batch, number, |batch| batch.let_go(items)),
             Event::BatchApproved {
@@ -171,6 +218,7 @@ impl Book {
                 item.decision = Some(number);
             }
         });
+        self.rejections.forget(&tombstone.study);
         if let Some(known) = tombstone.as_other_study() {
             let gone = self.gone.entry(tombstone.patient.clone()).or_default();
             gone.retain(|other| other.study_instance_uid != known.study_instance_uid);

@@ -1,5 +1,7 @@
 //! What the journal has of this room: one of these a line.
 
+use std::collections::BTreeMap;
+
 use filmroom_retention::{Approval, Binding, Pack, PartialDate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +12,7 @@ use super::{
     fact::NewFact,
     holds::NewHold,
     policies::Simulated,
+    rejection::{NoteAt, RejectionReason},
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,6 +69,34 @@ pub(crate) enum Event {
         by: Actor,
         items: Vec<Item>,
         approval: Approval,
+        /// The note that asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<NoteAt>,
+    },
+    InstancesRejected {
+        by: Actor,
+        reason: RejectionReason,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<NoteAt>,
+        /// Instances by study.
+        studies: BTreeMap<String, Vec<String>>,
+    },
+    InstancesRestored {
+        by: Actor,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<NoteAt>,
+        studies: BTreeMap<String, Vec<String>>,
+    },
+    ReinstateAsked {
+        by: Actor,
+        study: String,
+        reason: String,
+    },
+    ReinstateRefused {
+        by: Actor,
+        study: String,
     },
     BatchItemsLeft {
         batch: String,

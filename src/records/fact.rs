@@ -389,7 +389,7 @@ impl Records {
         if only_try {
             return Ok(Vec::new());
         }
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let number = self.decide(Event::Facts { by: by.clone(), facts }).await?;
         let asserted = self.book().facts_of_decision(number);
         self.refresh_batches().await?;

@@ -144,6 +144,26 @@ impl HoldRecord {
         }
     }
 
+    /// What is rejected for the safety of a patient is evidence: it holds its study until somebody restores it.
+    pub(crate) fn for_safety(study: &str, since: OffsetDateTime, by: &str) -> Self {
+        let new = NewHold {
+            matter: "rejected for the safety of a patient (113037)".to_owned(),
+            kind: HoldKind::Inquiry,
+            effect: HoldEffect::Block,
+            scope: Scope {
+                study: Some(study.to_owned()),
+                ..Scope::default()
+            },
+            opened: None,
+            cap: None,
+            custodian: String::new(),
+            note: "it ends when what is rejected is restored".to_owned(),
+        };
+        let mut hold = Self::new(0, since, &Actor::new(by, &[]), new);
+        hold.hold.id = "rejected-113037".to_owned();
+        hold
+    }
+
     /// True when a study falls under it.
     pub(crate) fn is_on(&self, study: &StudyRecord, patient: &PatientKey, site: &str) -> bool {
         let scope = &self.scope;
@@ -276,7 +296,7 @@ impl Records {
         if only_try {
             return Ok(HoldRecord::new(0, (self.inner.options.clock)(), by, hold));
         }
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let number = self.decide(Event::HoldOpened { by: by.clone(), hold }).await?;
         self.refresh_batches().await?;
         self.hold(&format!("h{number}"))
@@ -314,7 +334,7 @@ impl Records {
         expected: Option<u64>,
     ) -> Result<HoldRecord, RecordsError> {
         by.needs(actor::RELEASE, "release a hold")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let hold = self.hold(id)?;
         if expected.is_some_and(|expected| expected != hold.version) {
             return Err(RecordsError::Stale);
@@ -367,7 +387,7 @@ impl Records {
     /// [`RecordsError::Conflict`] when none was.
     pub async fn refuse_release(&self, by: &Actor, id: &str) -> Result<HoldRecord, RecordsError> {
         by.needs(actor::RELEASE, "refuse the release of a hold")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         if self.hold(id)?.release.is_none() {
             return Err(RecordsError::conflict("no-release", "nobody asked for its release"));
         }

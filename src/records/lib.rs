@@ -24,6 +24,9 @@ mod fact;
 mod holds;
 mod keys;
 mod policies;
+mod reinstate;
+mod rejection;
+mod returned;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use filmroom_storage::store::Store;
 use time::{Date, OffsetDateTime, UtcOffset};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 pub use actor::Actor;
@@ -43,6 +47,9 @@ pub use error::{Problem, RecordsError};
 pub use fact::{Fact, FactName, NewFact, PatientKey, Subject};
 pub use holds::{HoldRecord, NewHold, Release, Scope};
 pub use policies::{PolicyVersion, Submission, SubmissionState};
+pub use reinstate::{ReinstateAsked, Reinstated};
+pub use rejection::{NoteGate, Reclassified, Rejection, RejectionReason, View, Which};
+pub use returned::Returned;
 pub use witness::Witness;
 
 use book::Book;
@@ -96,8 +103,12 @@ struct Inner {
     store: Store,
     options: Options,
     keys: Keys,
+    /// What came back after it was destroyed.
+    returned: returned::Kept,
     /// Held from looking whether something may be decided to having it in the journal and in the book.
-    deciding: tokio::sync::Mutex<()>,
+    deciding: Arc<tokio::sync::Mutex<()>>,
+    /// Held from writing to the journal to having it in the book, by whatever task does it.
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// A batch was begun to be carried out.
     begun: tokio::sync::Notify,
     book: RwLock<Book>,
@@ -110,6 +121,7 @@ impl Records {
     /// [`RecordsError`] when the journal does not read, or its keys.
     pub async fn open(store: Store, options: Options) -> Result<Self, RecordsError> {
         let keys = Keys::open(store.state())?;
+        let returned = returned::Kept::open(store.state())?;
         let mut book = Book::default();
         for decision in store.journal().read(0).await? {
             book.replay(&decision)?;
@@ -119,7 +131,9 @@ impl Records {
                 store,
                 options,
                 keys,
-                deciding: tokio::sync::Mutex::new(()),
+                returned,
+                deciding: Arc::default(),
+                writing: Arc::default(),
                 begun: tokio::sync::Notify::new(),
                 book: RwLock::new(book),
             }),
@@ -148,16 +162,26 @@ impl Records {
             }
             if looked.is_none_or(|looked| looked.elapsed() > LOOK_THROUGH) {
                 looked = Some(std::time::Instant::now());
-                let _deciding = self.inner.deciding.lock().await;
+                let _deciding = self.turn().await;
                 if let Err(error) = self.refresh_batches().await {
                     tracing::error!(%error, "batches cannot be looked through; it is tried again");
                 }
             }
+            self.keep_returned().await;
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.inner.begun.notified() => {}
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return self.keep_returned().await,
             }
+        }
+    }
+
+    /// Looks at a store as a view has it: what is rejected is neither found nor counted where the view does not show it.
+    #[must_use]
+    pub fn seen(&self, store: &Store, view: View) -> Store {
+        match self.book().rejections.veil(view) {
+            Some(veil) => store.behind(veil),
+            None => store.clone(),
         }
     }
 
@@ -165,13 +189,41 @@ impl Records {
         self.inner.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a decision down; it is durable, and in force, when this returns. The caller holds `deciding`. Returns its number.
+    /// Waits for a turn to decide: until what is returned is dropped, nothing else is decided. What somebody began to write down and
+    /// did not stay for is written down, and in force, by then.
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        let turn = Arc::clone(&self.inner.deciding).lock_owned().await;
+        drop(self.inner.writing.lock().await);
+        turn
+    }
+
+    /// Writes a decision down; it is durable, and in force, when this returns. The caller has its [turn](Self::turn). Returns its number.
+    ///
+    /// It is carried through when the caller is dropped meanwhile: what is in the journal is in force.
     async fn decide(&self, event: Event) -> Result<u64, RecordsError> {
-        let payload = serde_json::to_value(&event).map_err(|error| RecordsError::Failed(error.to_string()))?;
-        let decision = self.inner.store.journal().append(KIND, payload).await?;
-        let mut book = self.inner.book.write().unwrap_or_else(PoisonError::into_inner);
-        book.apply(decision.number, decision.at, event);
-        Ok(decision.number)
+        self.carried_through(|room| async move {
+            let payload = serde_json::to_value(&event).map_err(|error| RecordsError::Failed(error.to_string()))?;
+            let decision = room.inner.store.journal().append(KIND, payload).await?;
+            let mut book = room.inner.book.write().unwrap_or_else(PoisonError::into_inner);
+            book.apply(decision.number, decision.at, event);
+            Ok(decision.number)
+        })
+        .await
+    }
+
+    /// Does what writes to the journal and to the book to its end, whether or not the caller stays.
+    async fn carried_through<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, RecordsError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RecordsError>> + Send + 'static,
+    {
+        let writing = Arc::clone(&self.inner.writing).lock_owned().await;
+        let work = work(self.clone());
+        let done = tokio::spawn(async move {
+            let _writing = writing;
+            work.await
+        });
+        done.await.map_err(|error| RecordsError::Failed(error.to_string()))?
     }
 
     /// Runs what reads the index on a thread that may wait.

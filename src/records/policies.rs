@@ -188,7 +188,7 @@ impl Records {
                 "it is a template: let counsel look at it, give it a version of your own, and take template = true out",
             ));
         }
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         {
             let book = self.book();
             if let Some(pack) = &pack
@@ -300,7 +300,7 @@ impl Records {
             truncated: found.truncated || !found.changes.is_empty(),
             ..found.clone()
         };
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         self.open_submission(id)?;
         self.decide(Event::PolicySimulated {
             by: by.clone(),
@@ -333,7 +333,7 @@ impl Records {
         expected: Option<u64>,
     ) -> Result<Submission, RecordsError> {
         by.needs(actor::WRITE_POLICY, "publish a policy")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let submission = self.open_submission(id)?;
         if expected.is_some_and(|expected| expected != submission.version) {
             return Err(RecordsError::Stale);
@@ -390,7 +390,7 @@ impl Records {
     /// [`RecordsError::Conflict`] for one that is published.
     pub async fn withdraw_policy(&self, by: &Actor, id: &str) -> Result<Submission, RecordsError> {
         by.needs(actor::WRITE_POLICY, "withdraw a policy")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         self.open_submission(id)?;
         self.decide(Event::PolicyWithdrawn {
             by: by.clone(),

@@ -114,7 +114,11 @@ impl<'a> Looking<'a> {
         let patient = patient_of(record);
         let known = self.known(record);
         let site = self.site(record, &known);
-        let holds = self.holds.on(record, &patient, &site);
+        let uid = record.study_instance_uid.as_str();
+        let mut holds = self.holds.on(record, &patient, &site);
+        if let Some((since, by)) = self.book.rejections.for_safety(uid) {
+            holds.push(HoldRecord::for_safety(uid, since, by));
+        }
         let facts = StudyFacts {
             study_instance_uid: record.study_instance_uid.as_str().to_owned(),
             programmes: known.programmes,
@@ -133,7 +137,7 @@ impl<'a> Looking<'a> {
             completed: known.completed,
             encounter_end: known.encounter_end,
             flags: known.flags,
-            rejected_as: Vec::new(),
+            rejected_as: self.book.rejections.of_whole(uid, record.number_of_instances),
             site,
             patient: self.patient(&patient, record)?,
         };

@@ -124,7 +124,7 @@ pub struct Render {
 struct Inner {
     retrieve: Retrieve,
     options: RenderOptions,
-    pool: Pool,
+    pool: Arc<Pool>,
     pictures: Cache<String, Rendered>,
     frames: Cache<String, Arc<Frame>>,
     data_sets: Cache<String, Arc<DataSet>>,
@@ -141,7 +141,7 @@ impl Render {
         let weight = |key: &String, bytes: usize| u32::try_from(key.len() + bytes + ENTRY_BYTES).unwrap_or(u32::MAX);
         Self {
             inner: Arc::new(Inner {
-                pool: Pool::new(&options),
+                pool: Arc::new(Pool::new(&options)),
                 pictures: Cache::builder()
                     .max_capacity(options.cache_max_bytes)
                     .weigher(move |key: &String, picture: &Rendered| weight(key, picture.bytes.len()))
@@ -159,15 +159,36 @@ impl Render {
                     .weigher(move |key: &String, data_set: &Arc<DataSet>| weight(key, data_set.bytes()))
                     .time_to_idle(Duration::from_secs(120))
                     .build(),
-                representatives: Cache::builder()
-                    .max_capacity(4096)
-                    .time_to_live(Duration::from_secs(15))
-                    .build(),
+                representatives: representatives(),
                 retrieve,
                 options,
             }),
         }
     }
+
+    /// The same room for another look at the archive: threads and pictures are shared, what stands for a study is not.
+    #[must_use]
+    pub fn seen(&self, retrieve: Retrieve) -> Self {
+        let inner = &self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                pool: Arc::clone(&inner.pool),
+                pictures: inner.pictures.clone(),
+                frames: inner.frames.clone(),
+                data_sets: inner.data_sets.clone(),
+                representatives: representatives(),
+                retrieve,
+                options: inner.options.clone(),
+            }),
+        }
+    }
+}
+
+fn representatives() -> Cache<String, InstanceRecord> {
+    Cache::builder()
+        .max_capacity(4096)
+        .time_to_live(Duration::from_secs(15))
+        .build()
 }
 
 /// What tells one version of an instance from another.

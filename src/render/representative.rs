@@ -35,11 +35,26 @@ impl Render {
         series: Option<&SeriesInstanceUid>,
     ) -> Result<InstanceRecord, Arc<RenderError>> {
         let key = format!("{study}/{}", series.map(SeriesInstanceUid::as_str).unwrap_or_default());
-        let (render, study, series) = (self.clone(), study.clone(), series.cloned());
-        self.inner
+        let (render, of, series) = (self.clone(), study.clone(), series.cloned());
+        let chosen = self
+            .inner
             .representatives
-            .try_get_with(key, async move { render.choose(&study, series).await })
-            .await
+            .try_get_with(key.clone(), async move { render.choose(&of, series).await })
+            .await?;
+        // It may have been rejected or destroyed since.
+        let found = self
+            .inner
+            .retrieve
+            .instance(study, &chosen.series_instance_uid, &chosen.sop_instance_uid)
+            .await;
+        match found {
+            Ok(found) => Ok(found),
+            Err(_) => {
+                self.inner.representatives.invalidate(&key).await;
+                let series = (!key.ends_with('/')).then_some(chosen.series_instance_uid);
+                self.choose(study, series).await.map_err(Arc::new)
+            }
+        }
     }
 
     async fn choose(

@@ -130,6 +130,12 @@ impl Retrieve {
         }
     }
 
+    /// The same over another look at the store; what is kept at hand is shared.
+    #[must_use]
+    pub fn seen(&self, store: Store) -> Self {
+        Self { store, ..self.clone() }
+    }
+
     /// The instances meant, in order of study, series number and instance number, in pages of bounded size. Instances
     /// that are listed come in the order of the list. Unknown ones are left out.
     #[must_use]

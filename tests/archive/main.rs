@@ -32,6 +32,7 @@ mod packs;
 mod pynetdicom;
 mod rebuild;
 mod records;
+mod rejection;
 mod s3;
 mod scu;
 mod serve;

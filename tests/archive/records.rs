@@ -22,14 +22,20 @@ steps = [{ role = "records-approver", n = 2 }]
 cooling_off = "P0D"
 "#;
 
-const PASSCODE: &str = "the film room at night";
+pub const PASSCODE: &str = "the film room at night";
 
 /// Makes somebody an account, by command, as whoever runs the archive does.
 #[track_caller]
 pub fn account(archive: &Archive, name: &str, roles: &str) {
+    account_of(archive, name, roles, name);
+}
+
+/// The same for a person who has others.
+#[track_caller]
+fn account_of(archive: &Archive, name: &str, roles: &str, person: &str) {
     let mut command = binary();
     command
-        .args(["user", "add", name, "--role", roles])
+        .args(["user", "add", name, "--role", roles, "--person", person])
         .arg("--data")
         .arg(archive.data());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -37,14 +43,14 @@ pub fn account(archive: &Archive, name: &str, roles: &str) {
     assert!(child.wait().unwrap().success(), "{name}");
 }
 
-fn command(archive: &Archive, who: &str, words: &[&str]) -> Command {
+pub fn command(archive: &Archive, who: &str, words: &[&str]) -> Command {
     let mut command = binary();
     command.args(words).arg("--data").arg(archive.data());
     command.args(["--as", who]).env("FILMROOM_PASSCODE", PASSCODE);
     command
 }
 
-fn json(archive: &Archive, who: &str, words: &[&str]) -> Value {
+pub fn json(archive: &Archive, who: &str, words: &[&str]) -> Value {
     let shown = run(command(archive, who, words).arg("--json"));
     serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{words:?}: {error}: {shown}"))
 }
@@ -80,7 +86,11 @@ fn from_a_policy_to_a_certificate() {
     let mut nobody = binary();
     nobody.args(["disposal", "propose"]).arg("--data").arg(archive.data());
     let nobody = finish(&mut nobody);
-    assert!(nobody.text.contains("filmroom user add NAME --role ROLE"), "{}", nobody.text);
+    assert!(
+        nobody.text.contains("filmroom user add NAME --role ROLE"),
+        "{}",
+        nobody.text
+    );
     let mut guesser = command(&archive, manager, &["disposal", "propose"]);
     let guessed = finish(guesser.env("FILMROOM_PASSCODE", "guess"));
     assert!(guessed.text.contains("(401)"), "{}", guessed.text);
@@ -124,19 +134,26 @@ fn from_a_policy_to_a_certificate() {
 
     let batch = json(&archive, clerk, &["disposal", "propose"])["batch"]["id"].clone();
     let batch = batch.as_str().unwrap();
-    let own = finish(&mut command(
-        &archive,
-        clerk,
-        &["disposal", "approve", batch],
-    ));
+    let own = finish(&mut command(&archive, clerk, &["disposal", "approve", batch]));
     assert!(
         own.text.contains("who proposed a batch does not approve it"),
         "{}",
         own.text
     );
-    for name in ["one", "two"] {
-        json(&archive, name, &["disposal", "approve", batch]);
+    account_of(&archive, "uno", "records-approver,him-manager", "one");
+    json(&archive, "one", &["disposal", "approve", batch]);
+    for (who, why) in [
+        ("uno", "under this account or another"),
+        (lawyer, "one of the roles records-approver"),
+    ] {
+        let refused = finish(&mut command(&archive, who, &["disposal", "approve", batch]));
+        assert!(
+            refused.text.contains("(403)") && refused.text.contains(why),
+            "{}",
+            refused.text
+        );
     }
+    json(&archive, "two", &["disposal", "approve", batch]);
     let done = json(&archive, manager, &["disposal", "execute", batch, "--wait"]);
     assert_eq!(done["state"], "destroyed");
 
@@ -165,5 +182,26 @@ fn from_a_policy_to_a_certificate() {
         again.text
     );
     assert!(json(&archive, clerk, &["disposal", "tombstones"])["study"] == study);
+    // Who sends it is listed; two persons let it in again.
+    let returned = json(&archive, clerk, &["disposal", "returned"]);
+    assert_eq!(returned["study"], study);
+    assert!(
+        returned["senders"]["STORESCU"]["refused"].as_u64() >= Some(1),
+        "{returned}"
+    );
+    let reinstate = ["disposal", "reinstate", study];
+    let asked = json(
+        &archive,
+        "one",
+        &[&reinstate[..], &["--reason", "wrongly expired"]].concat(),
+    );
+    assert_eq!(asked["reinstateAsked"]["askedBy"], "one");
+    let alone = finish(&mut command(&archive, "uno", &reinstate));
+    assert!(alone.text.contains("two persons"), "{}", alone.text);
+    assert_eq!(json(&archive, manager, &reinstate)["reinstated"]["by"][1], manager);
+    let taken = send();
+    assert!(taken.success && !taken.text.contains("0124"), "{}", taken.text);
+    let found = ask(archive.http, "GET", "/dicom-web/studies", &[], b"").unwrap();
+    assert!(String::from_utf8_lossy(&found.body).contains(study));
     assert_eq!(archive.stop().code(), Some(0));
 }

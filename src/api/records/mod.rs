@@ -14,6 +14,7 @@ mod facts;
 mod holds;
 pub(super) mod once;
 mod policies;
+mod rejections;
 
 use axum::{
     http::{StatusCode, header},
@@ -27,12 +28,14 @@ use serde_json::{Value, json};
 
 use super::{Rooms, problem::answer};
 
-/// All routes of records. Here it is decided which roles may ask; the room decides who among them may.
-pub(super) fn routes() -> Routes<Rooms> {
+/// All routes of records; `dicomweb`: below which path viewers reject. Here it is decided which roles may ask; the room decides who
+/// among them may.
+pub(super) fn routes(dicomweb: &str) -> Routes<Rooms> {
     const IN: Rule = Rule::May(Action::Query);
     const FACTS: Rule = Rule::May(Action::AssertFacts);
     const HOLD: Rule = Rule::May(Action::Hold);
     const WRITE: Rule = Rule::May(Action::WritePolicies);
+    const REJECT: Rule = Rule::May(Action::Reject);
     const PROPOSE: Rule = Rule::May(Action::ProposeDisposal);
     const APPROVE: Rule = Rule::May(Action::ApproveDisposal);
     const CARRY_OUT: Rule = Rule::Anew(Action::CarryOutDisposal);
@@ -55,21 +58,46 @@ pub(super) fn routes() -> Routes<Rooms> {
         .post(WRITE, "/api/v1/policy-submissions", policies::submit)
         .get(IN, "/api/v1/policy-submissions/{id}", policies::read)
         .post(WRITE, "/api/v1/policy-submissions/{id}/simulate", policies::simulate)
-        .post(Rule::Anew(Action::WritePolicies), "/api/v1/policy-submissions/{id}/publish", policies::publish)
+        .post(
+            Rule::Anew(Action::WritePolicies),
+            "/api/v1/policy-submissions/{id}/publish",
+            policies::publish,
+        )
         .post(WRITE, "/api/v1/policy-submissions/{id}/withdraw", policies::withdraw)
         .get(IN, "/api/v1/disposal-batches", batches::list)
         .post(PROPOSE, "/api/v1/disposal-batches", batches::propose)
         .get(IN, "/api/v1/disposal-batches/{id}", batches::read)
         .post(
             Rule::Anew(Action::ApproveDisposal),
-            "/api/v1/disposal-batches/{id}/approve", batches::approve)
+            "/api/v1/disposal-batches/{id}/approve",
+            batches::approve,
+        )
         .post(APPROVE, "/api/v1/disposal-batches/{id}/veto", batches::veto)
         .post(APPROVE, "/api/v1/disposal-batches/{id}/exclude", batches::exclude)
-        .post(CARRY_OUT,"/api/v1/disposal-batches/{id}/execute", batches::execute)
+        .post(CARRY_OUT, "/api/v1/disposal-batches/{id}/execute", batches::execute)
         .get(IN, "/api/v1/certificates/{id}", batches::certificate)
         .get(IN, "/api/v1/certificate-key", batches::key)
+        .post(
+            REJECT,
+            &format!("{dicomweb}/studies/{{study}}/series/{{series}}/reject/{{code}}"),
+            rejections::reject_series,
+        )
+        .get(REJECT, "/api/v1/rejections", rejections::list)
+        .post(REJECT, "/api/v1/rejections", rejections::reject)
+        .post(REJECT, "/api/v1/rejections/restore", rejections::restore)
+        .get(IN, "/api/v1/returned", rejections::returned)
         .get(IN, "/api/v1/tombstones", batches::tombstones)
         .get(IN, "/api/v1/tombstones/{study}", batches::tombstone)
+        .post(
+            Rule::Anew(Action::ApproveDisposal),
+            "/api/v1/tombstones/{study}/reinstate",
+            rejections::reinstate,
+        )
+        .post(
+            APPROVE,
+            "/api/v1/tombstones/{study}/refuse-reinstating",
+            rejections::refuse_reinstating,
+        )
 }
 
 /// What went wrong, as a problem with a code for programs and each place that is wrong.

@@ -1,13 +1,16 @@
 //! `Idempotency-Key`: a request that is sent again answers what it answered before, and does nothing again.
 //!
-//! Answers are kept for a day in memory: after a restart of the archive a request that is sent again is a new one.
+//! Answers are kept for a day, in memory. They need not outlive a restart: what leads to the destruction of something, or lets it happen,
+//! is refused a second time by what was decided the first (an approval is given once by a person, a study is in one batch, a release
+//! is confirmed by another, a rejection is there). A hold or a fact that is sent again after a restart is there twice, and says
+//! the same.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode},
+    http::{Extensions, HeaderMap, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -35,6 +38,8 @@ struct Given {
     asked: [u8; 32],
     status: StatusCode,
     headers: HeaderMap,
+    /// That somebody decided on the answer, among others.
+    marks: Extensions,
     body: Bytes,
 }
 
@@ -95,6 +100,7 @@ pub(crate) async fn once(State(answers): State<Answers>, request: Request, next:
     }
     let mut response = (given.status, given.body.clone()).into_response();
     *response.headers_mut() = given.headers.clone();
+    *response.extensions_mut() = given.marks.clone();
     response
 }
 
@@ -108,6 +114,7 @@ async fn given(asked: [u8; 32], response: Response) -> Given {
         asked,
         status,
         headers: parts.headers,
+        marks: parts.extensions,
         body,
     }
 }

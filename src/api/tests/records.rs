@@ -16,7 +16,9 @@ impl Api {
     /// Somebody with an account.
     fn person(&self, name: &str, role: Role) -> Shown {
         let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
-        self.directory.add_account(name, &passcode, [role].into(), None).unwrap();
+        self.directory
+            .add_account(name, &passcode, [role].into(), None)
+            .unwrap();
         let shown = STANDARD.encode(format!("{name}:{PASSCODE}"));
         ("authorization", format!("Basic {shown}"))
     }
@@ -276,7 +278,12 @@ async fn a_program_decides_nothing_that_destroys() {
             (StatusCode::FORBIDDEN, &"not-let".into()),
             "{path}"
         );
-        assert!(refused.body["detail"].as_str().unwrap().contains("this token acts for none"));
+        assert!(
+            refused.body["detail"]
+                .as_str()
+                .unwrap()
+                .contains("this token acts for none")
+        );
     }
     // One that acts for a person does, but for what cannot be taken back.
     api.person("mary", Role::HimManager);
@@ -298,5 +305,8 @@ async fn a_program_decides_nothing_that_destroys() {
         );
     }
     let facts = serde_json::json!({ "facts": [{ "patient": "A", "fact": "patient.birth", "value": "1950" }] });
-    assert_eq!(api.post(&job, "/api/v1/facts", &facts).await.status, StatusCode::CREATED);
+    assert_eq!(
+        api.post(&job, "/api/v1/facts", &facts).await.status,
+        StatusCode::CREATED
+    );
 }

@@ -339,6 +339,7 @@ fn not_taken(error: IngestError) -> NotTaken {
         IngestError::Mismatch(_) => NotTaken::NoInstance(refusal("identifiers missing or unusable")),
         IngestError::InvalidUid(_) => NotTaken::Refused(refusal("identifiers missing or unusable")),
         IngestError::SopClass(_) => NotTaken::Refused(refusal("SOP class that is not taken")),
+        IngestError::Note(..) => NotTaken::Refused(refusal("rejection note that is not taken")),
         IngestError::Destroyed(_) => NotTaken::Refused(refusal("destroyed by a decision")),
         IngestError::Failed(_) => NotTaken::Refused(refusal("processing failure")),
         IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => NotTaken::NotNow(detail),

@@ -112,6 +112,19 @@ enum Action {
     },
     /// List what stays of studies that were destroyed
     Tombstones,
+    /// List studies that were destroyed and are sent again, by whom and how often
+    Returned,
+    /// Ask that a destroyed study may come again, or confirm it as a second person
+    Reinstate {
+        /// Study Instance UID
+        study: String,
+        /// Why, where nobody has asked yet
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Say no to it
+        #[arg(long)]
+        refuse: bool,
+    },
 }
 
 impl DisposalCommand {
@@ -181,6 +194,33 @@ impl DisposalCommand {
                     false => format!("{certificate:#}\n"),
                 };
                 standard_output(&text);
+            }
+            Action::Reinstate { study, reason, refuse } => {
+                let verb = if *refuse { "refuse-reinstating" } else { "reinstate" };
+                let path = format!("tombstones/{}/{verb}", escaped(study));
+                let body = if *refuse {
+                    Body::None
+                } else {
+                    Body::Json(json!({ "reason": reason }))
+                };
+                link.show(&link.ask("POST", &path, body)?, |tombstone| {
+                    let what = match (tombstone.get("reinstated"), tombstone.get("reinstateAsked")) {
+                        (Some(_), _) => "may come again",
+                        (None, Some(_)) => "may come again when another person confirms it",
+                        (None, None) => "stays destroyed",
+                    };
+                    format!("{} {what}\n", plain(tombstone.get("study")))
+                });
+            }
+            Action::Returned => {
+                let columns = [
+                    ("STUDY", "/study"),
+                    ("REFUSED", "/refused"),
+                    ("FIRST AT", "/firstAt"),
+                    ("LAST AT", "/lastAt"),
+                    ("SENDERS", "/senders"),
+                ];
+                link.show_list(&link.all("returned?limit=500", "returned")?, &columns);
             }
             Action::Tombstones => {
                 let columns = [

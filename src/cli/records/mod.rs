@@ -2,6 +2,7 @@
 
 mod disposal;
 mod hold;
+mod reject;
 mod retention;
 mod table;
 
@@ -19,6 +20,7 @@ use super::{
 
 pub use disposal::DisposalCommand;
 pub use hold::HoldCommand;
+pub use reject::{RejectCommand, RejectedCommand, RestoreCommand};
 pub use retention::RetentionCommand;
 use table::{Column, table};
 
@@ -64,11 +66,7 @@ impl Manner {
         };
         let token = token.trim();
         if token.chars().any(char::is_control) {
-            return Err(Failure::new(
-                Status::Usage,
-                "FILMROOM_TOKEN has control characters",
-                "",
-            ));
+            return Err(Failure::new(Status::Usage, "FILMROOM_TOKEN has control characters", ""));
         }
         Ok(Some(format!("Bearer {token}")))
     }

@@ -13,7 +13,7 @@ pub(super) use self::words::words;
 pub use self::{
     log::{LogFilter, LogFormat},
     measure::Size,
-    network::{Authentication, Insecure, TlsCallers, WebOrigin},
+    network::{Authentication, Insecure, TlsCallers, ViewTitle, WebOrigin},
     secret::Secret,
 };
 

@@ -11,6 +11,7 @@ use super::{Given, Value, quoted, words};
 use filmroom_access::Demand;
 use filmroom_dimse::{AeTitle, Peer, tls::TlsVersions};
 use filmroom_forwarding::Rule;
+use filmroom_records::View;
 
 impl Value for SocketAddr {
     const ALLOWED: &'static str =
@@ -62,6 +63,32 @@ impl Value for Peer {
             return quoted(&format!("{}={}", self.ae_title, self.address()));
         }
         toml::Value::try_from(self).map_or_else(|error| quoted(&error.to_string()), |table| table.to_string())
+    }
+}
+
+/// A further AE title of this archive, by which it is seen in another way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewTitle {
+    /// The title.
+    pub ae_title: AeTitle,
+    /// How the archive is seen by who calls it.
+    pub view: View,
+}
+
+impl Value for ViewTitle {
+    const ALLOWED: &'static str = "AET=regular, AET=manager or AET=default";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let (title, word) = text
+            .split_once('=')
+            .ok_or_else(|| format!("\"{text}\" is not of the form AET=VIEW"))?;
+        let view = View::ALL.into_iter().find(|view| view.word() == word);
+        Ok(Self {
+            ae_title: AeTitle::from_text(title)?,
+            view: view.ok_or_else(|| format!("\"{word}\" is no view"))?,
+        })
+    }
+    fn show(&self) -> String {
+        quoted(&format!("{}={}", self.ae_title, self.view.word()))
     }
 }
 

@@ -82,6 +82,7 @@ pub(crate) fn rooms(store: &Store, data: &std::path::Path) -> Rooms {
     let retrieve = Retrieve::new(store.clone());
     let limits = filmroom_forwarding::Limits::default();
     Rooms {
+        views: Arc::default(),
         ingest: Ingest::new(store.clone()),
         query: QueryRoom::new(store.clone()),
         forwarding: Forwarding::open(Vec::new(), retrieve.clone(), data, limits).unwrap(),

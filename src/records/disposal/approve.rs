@@ -20,7 +20,7 @@ impl Records {
         opinion: &str,
         expected: Option<u64>,
     ) -> Result<Batch, RecordsError> {
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         self.check_clock()?;
         self.refresh_batch(id).await?;
         let batch = self.known_batch(id)?;
@@ -94,7 +94,7 @@ impl Records {
     /// [`RecordsError::Conflict`] when it is being carried out or over.
     pub async fn veto(&self, by: &Actor, id: &str, reason: &str, expected: Option<u64>) -> Result<Batch, RecordsError> {
         by.needs(actor::VETO, "say no to a batch")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let batch = self.known_batch(id)?;
         if expected.is_some_and(|expected| expected != batch.version) {
             return Err(RecordsError::Stale);
@@ -123,7 +123,7 @@ impl Records {
     /// [`RecordsError::Conflict`] when it is not in it.
     pub async fn exclude(&self, by: &Actor, id: &str, study: &str, reason: &str) -> Result<Batch, RecordsError> {
         by.needs(actor::VETO, "take a study out of a batch")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let batch = self.known_batch(id)?;
         if !matches!(batch.state, BatchState::Proposed | BatchState::Approved) {
             return Err(not_open(&batch));

@@ -13,7 +13,7 @@ impl Records {
     /// [`RecordsError::Conflict`].
     pub async fn execute(&self, by: &Actor, id: &str, expected: Option<u64>) -> Result<Batch, RecordsError> {
         by.needs(actor::EXECUTE, "have a batch carried out")?;
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         self.check_clock()?;
         self.refresh_batch(id).await?;
         let batch = self.known_batch(id)?;
@@ -68,11 +68,11 @@ impl Records {
         let studies: Vec<String> = self.known_batch(id)?.inside().map(|item| item.study.clone()).collect();
         for study in studies {
             // Between two studies others may decide: a hold that comes now holds the next.
-            let _deciding = self.inner.deciding.lock().await;
+            let _deciding = self.turn().await;
             self.check_clock()?;
             self.destroy_one(id, &study).await?;
         }
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let batch = self.known_batch(id)?;
         if batch.state != BatchState::Destroying || batch.inside().next().is_some() {
             return Ok(());

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Date, OffsetDateTime};
 
-use super::{Actor, Records, RecordsError};
+use super::{Actor, Records, RecordsError, ReinstateAsked, Reinstated};
 
 pub use propose::{Proposal, Refused};
 
@@ -264,6 +264,12 @@ pub struct Tombstone {
     pub digest: String,
     /// Who approved it.
     pub approved_by: Vec<String>,
+    /// Somebody asked that it may come again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reinstate_asked: Option<ReinstateAsked>,
+    /// It may come again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reinstated: Option<Reinstated>,
 }
 
 /// What stands with a decision to destroy.
@@ -295,6 +301,8 @@ impl Tombstone {
             bytes: lengths.sum(),
             digest: reason.item.digest,
             approved_by: reason.approved_by,
+            reinstate_asked: None,
+            reinstated: None,
         })
     }
 
@@ -310,16 +318,6 @@ impl Tombstone {
 }
 
 impl Records {
-    /// One batch, as it is after everything in it was decided on anew.
-    ///
-    /// # Errors
-    /// [`RecordsError::Unknown`].
-    pub async fn batch(&self, id: &str) -> Result<Batch, RecordsError> {
-        let _deciding = self.inner.deciding.lock().await;
-        self.refresh_batch(id).await?;
-        self.known_batch(id)
-    }
-
     /// All batches, oldest first, as they were last looked at.
     #[must_use]
     pub fn batches(&self) -> Vec<Batch> {

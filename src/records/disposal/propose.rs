@@ -7,6 +7,7 @@ use super::{Batch, BatchState, Item, ItemState, LeftItem};
 use crate::{
     Actor, DecisionFilter, Records, RecordsError, actor,
     event::Event,
+    rejection::NoteAt,
     study::{Looked, Looking},
 };
 
@@ -62,7 +63,7 @@ impl Records {
         }
         let mut seen = std::collections::HashSet::new();
         studies.retain(|study| seen.insert(study.clone()));
-        let _deciding = self.inner.deciding.lock().await;
+        let _deciding = self.turn().await;
         let (taken, refused, approval) = self.blocking(move |room| room.look_through(&studies)).await?;
         if only_try {
             return Ok(Proposal {
@@ -78,18 +79,47 @@ impl Records {
             };
             return Err(RecordsError::conflict("nothing-eligible", why));
         }
-        let number = self
-            .decide(Event::BatchProposed {
-                by: by.clone(),
-                items: taken.clone(),
-                approval,
-            })
-            .await?;
+        let batch = self.proposed_batch(by.clone(), &taken, approval, None).await?;
         Ok(Proposal {
-            batch: Some(self.known_batch(&format!("b{number}"))?),
+            batch: Some(batch),
             taken,
             refused,
         })
+    }
+
+    /// Proposes studies because a note asked for it: it is a proposal like others. The caller holds `deciding`.
+    pub(crate) async fn propose_noted(
+        &self,
+        by: Actor,
+        studies: Vec<String>,
+        note: Option<NoteAt>,
+    ) -> Result<Batch, RecordsError> {
+        let (taken, refused, approval) = self.blocking(move |room| room.look_through(&studies)).await?;
+        if let Some(refused) = refused.first() {
+            return Err(RecordsError::conflict(
+                "nothing-eligible",
+                format!("{}: {}", refused.study, refused.reason),
+            ));
+        }
+        self.proposed_batch(by, &taken, approval, note).await
+    }
+
+    async fn proposed_batch(
+        &self,
+        by: Actor,
+        items: &[Item],
+        approval: Approval,
+        note: Option<NoteAt>,
+    ) -> Result<Batch, RecordsError> {
+        let items = items.to_vec();
+        let event = Event::BatchProposed {
+            by,
+            items,
+            approval,
+            note,
+        };
+        let number = self.decide(event).await?;
+        self.known_batch(&format!("b{number}"))
     }
 
     async fn all_expired(&self) -> Result<Vec<String>, RecordsError> {
@@ -122,7 +152,7 @@ impl Records {
     }
 
     /// Which of the studies may go, and who has to agree.
-    fn look_through(&self, studies: &[String]) -> Result<(Vec<Item>, Vec<Refused>, Approval), RecordsError> {
+    pub(crate) fn look_through(&self, studies: &[String]) -> Result<(Vec<Item>, Vec<Refused>, Approval), RecordsError> {
         let proposed = self.proposed();
         let book = self.book();
         let mut looking = Looking::new(self, &book);
@@ -214,28 +244,45 @@ impl Records {
         Ok(())
     }
 
+    /// What of a batch may not go any more, and why.
+    async fn left_of(&self, batch: Batch) -> Result<Vec<LeftItem>, RecordsError> {
+        self.blocking(move |room| {
+            let book = room.book();
+            let mut looking = Looking::new(room, &book);
+            let mut left = Vec::new();
+            for item in batch.inside() {
+                if let Some(reason) = room.changed(&mut looking, &book.policies, item)? {
+                    left.push(LeftItem {
+                        study: item.study.clone(),
+                        reason,
+                    });
+                }
+            }
+            Ok(left)
+        })
+        .await
+    }
+
+    /// One batch, as it is once everything in it is decided on anew. Writes nothing: what left it by then is written down with the next
+    /// thing that is done with it, or within the hour.
+    ///
+    /// # Errors
+    /// [`RecordsError::Unknown`].
+    pub async fn batch(&self, id: &str) -> Result<Batch, RecordsError> {
+        let mut batch = self.known_batch(id)?;
+        if matches!(batch.state, BatchState::Proposed | BatchState::Approved) {
+            batch.let_go(self.left_of(batch.clone()).await?);
+        }
+        Ok(batch)
+    }
+
     /// The same for one. What is being destroyed is looked at study by study, as its turn comes.
     pub(crate) async fn refresh_batch(&self, id: &str) -> Result<(), RecordsError> {
         let batch = self.known_batch(id)?;
         if !matches!(batch.state, BatchState::Proposed | BatchState::Approved) {
             return Ok(());
         }
-        let left = self
-            .blocking(move |room| {
-                let book = room.book();
-                let mut looking = Looking::new(room, &book);
-                let mut left = Vec::new();
-                for item in batch.inside() {
-                    if let Some(reason) = room.changed(&mut looking, &book.policies, item)? {
-                        left.push(LeftItem {
-                            study: item.study.clone(),
-                            reason,
-                        });
-                    }
-                }
-                Ok(left)
-            })
-            .await?;
+        let left = self.left_of(batch).await?;
         if left.is_empty() {
             return Ok(());
         }

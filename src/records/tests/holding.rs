@@ -3,6 +3,32 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_begun_is_in_force_though_its_caller_goes_away() {
+    let archive = Archive::new().await;
+    for number in 0..40 {
+        let records = archive.records.clone();
+        let hold = serde_json::json!({ "matter": format!("m{number}"), "scope": { "patient": "A" } });
+        let hold = serde_json::from_value(hold).unwrap();
+        let asked = tokio::spawn(async move { records.open_hold(&lawyer("l"), hold, false).await.map(drop) });
+        for _ in 0..number % 8 {
+            tokio::task::yield_now().await;
+        }
+        asked.abort();
+        let _ = asked.await;
+    }
+    archive
+        .open_hold(HoldEffect::Block, serde_json::json!({ "patient": "B" }))
+        .await;
+    let held = archive.records.holds().len();
+    let archive = archive.reopened().await;
+    assert_eq!(
+        archive.records.holds().len(),
+        held,
+        "the journal has what was in force, and nothing else"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_refuses_every_way_out_and_its_release_brings_no_approval_back() {
     let archive = Archive::keeping_five_years().await;
     archive.take_in(1, 1, "A", "20100101").await.unwrap();

@@ -3,6 +3,7 @@ mod facts;
 mod holding;
 mod interrupted;
 mod policies;
+mod rejecting;
 
 use std::sync::{Arc, Mutex};
 
@@ -145,6 +146,10 @@ impl Archive {
     }
 
     pub(super) async fn take_in_data_set(&self, data_set: &[u8]) -> Result<(), IngestError> {
+        self.take_in_with(&Ingest::new(self.store.clone()), data_set).await
+    }
+
+    pub(super) async fn take_in_with(&self, ingest: &Ingest, data_set: &[u8]) -> Result<(), IngestError> {
         let announced = Announced {
             transfer_syntax_uid: "1.2.840.10008.1.2.1".parse().unwrap(),
             sop_class_uid: None,
@@ -158,7 +163,7 @@ impl Archive {
             receiver: String::new(),
             address: String::new(),
         };
-        let mut receiving = Ingest::new(self.store.clone()).receive(announced, origin).unwrap();
+        let mut receiving = ingest.receive(announced, origin).unwrap();
         receiving.write(data_set).await?;
         receiving.finish().await.map(drop)
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use time::OffsetDateTime;
 
 use super::{
-    IndexError,
+    CatalogWriter, Index, IndexError,
     catalog::Catalog,
     codec::{Decoder, Encoder, Undecodable},
     engine::Batch,
@@ -30,6 +30,10 @@ pub enum ChangeKind {
     Stored,
     /// It was destroyed by a decision.
     Destroyed,
+    /// It was rejected by a decision: it is there, and not everybody sees it.
+    Rejected,
+    /// That was taken back.
+    Restored,
 }
 
 /// One change.
@@ -51,6 +55,8 @@ pub struct Change {
 
 const STORED: u8 = 0;
 const DESTROYED: u8 = 1;
+const REJECTED: u8 = 2;
+const RESTORED: u8 = 3;
 
 /// The changes of one batch on their way into its row.
 #[derive(Debug)]
@@ -80,8 +86,18 @@ impl ChangeRow {
 
     /// An instance went; its series may go with it, so that all is written out.
     pub(super) fn destroyed(&mut self, study: &str, series: &str, sop_instance_uid: &str) {
+        self.written_out(DESTROYED, study, series, sop_instance_uid);
+    }
+
+    /// An instance was rejected, or restored.
+    pub(super) fn shown(&mut self, is_shown: bool, study: &str, series: &str, sop_instance_uid: &str) {
+        let kind = if is_shown { RESTORED } else { REJECTED };
+        self.written_out(kind, study, series, sop_instance_uid);
+    }
+
+    fn written_out(&mut self, kind: u8, study: &str, series: &str, sop_instance_uid: &str) {
         self.count += 1;
-        self.entries.byte(DESTROYED);
+        self.entries.byte(kind);
         for uid in [study, series, sop_instance_uid] {
             self.entries.counted(&keys::pack_uid(uid));
         }
@@ -127,14 +143,19 @@ fn decode(
                 };
                 (ChangeKind::Stored, study, series, sop)
             }
-            DESTROYED => {
+            DESTROYED | REJECTED | RESTORED => {
                 let (study, series, sop) = (row.counted()?, row.counted()?, row.counted()?);
                 if after.is_some_and(|after| place <= after) {
                     continue;
                 }
                 let study = StudyInstanceUid::new(&keys::unpack_uid(study))?;
                 let series = SeriesInstanceUid::new(&keys::unpack_uid(series))?;
-                (ChangeKind::Destroyed, study, series, sop)
+                let kind = match kind {
+                    REJECTED => ChangeKind::Rejected,
+                    RESTORED => ChangeKind::Restored,
+                    _ => ChangeKind::Destroyed,
+                };
+                (kind, study, series, sop)
             }
             _ => return Err(Undecodable("a change").into()),
         };
@@ -148,6 +169,25 @@ fn decode(
         });
     }
     Ok(())
+}
+
+impl CatalogWriter {
+    /// Has followers of the changes know that instances were rejected, or restored. Those that are not there are passed over.
+    ///
+    /// # Errors
+    /// [`IndexError`]: nothing was written.
+    pub fn tell_shown(&mut self, is_shown: bool, instances: &[SopInstanceUid]) -> Result<(), IndexError> {
+        let mut changes = ChangeRow::new(OffsetDateTime::now_utc());
+        for uid in instances {
+            if let Some(record) = self.catalog.instance(uid)? {
+                let (study, series) = (&record.study_instance_uid, &record.series_instance_uid);
+                changes.shown(is_shown, study.as_str(), series.as_str(), uid.as_str());
+            }
+        }
+        let mut batch = Batch::default();
+        changes.put(&mut batch, self.generation() + 1);
+        self.apply(batch)
+    }
 }
 
 impl Catalog {

@@ -91,6 +91,22 @@ impl CatalogWriter {
         self.apply(batch)
     }
 
+    /// Takes tombstones away that decisions before this one set.
+    ///
+    /// # Errors
+    /// [`IndexError`]: nothing was written.
+    pub fn unbury(&mut self, sops: &[SopInstanceUid], before: u64) -> Result<(), IndexError> {
+        let mut batch = Batch::default();
+        let mut is_any = false;
+        for sop in sops {
+            if self.catalog.tombstone(sop)?.is_some_and(|decision| decision < before) {
+                batch.remove(keys::by_uid(keys::TOMBSTONE, sop.as_str()));
+                is_any = true;
+            }
+        }
+        if is_any { self.apply(batch) } else { Ok(()) }
+    }
+
     pub(super) fn put_tombstones<'a>(
         &self,
         batch: &mut Batch,

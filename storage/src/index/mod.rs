@@ -17,14 +17,17 @@ mod model_test;
 mod read;
 mod rows;
 mod typical;
+mod veil;
 mod words;
 mod write;
 
+pub(crate) use self::veil::Veiled;
 pub use self::{
     catalog::{Catalog, InstancePlace},
     changes::{Change, ChangeKind, ChangePlace},
     destroy::{Destruction, Heir},
     rows::{PackRow, Position},
+    veil::{Hidden, Veil},
     words::WordPart,
     write::{Addition, CatalogWriter, Settled},
 };

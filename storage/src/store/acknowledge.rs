@@ -228,9 +228,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
         }
         let Some(inner) = inner.upgrade() else { return };
         for series in inner.acknowledging.take_up() {
-            let store = Store {
-                inner: Arc::clone(&inner),
-            };
+            let store = Store::whole(Arc::clone(&inner));
             let permits = Arc::clone(&permits);
             puts.spawn(async move { store.put_series(&series, &permits).await });
         }

@@ -204,7 +204,7 @@ pub(super) async fn encrypt(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
         let began = Instant::now();
-        let next = (Store { inner }).encrypt_next().await;
+        let next = Store::whole(inner).encrypt_next().await;
         match next {
             Ok(true) => {
                 if !std::mem::replace(&mut any, true) {

@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::{Store, StoreError, read::on_blocking_thread};
 use crate::{
-    index::{Index, InstanceCursor},
+    index::InstanceCursor,
     model::{Header, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid},
     objects::{ObjectName, ObjectSource},
     packs::headers::Directory,
@@ -109,8 +109,8 @@ impl HeaderPages {
     }
 
     fn read_index(&mut self) -> Result<(), StoreError> {
-        let (catalog, limit) = (&self.store.inner.catalog, self.page_instances);
-        let records = catalog.instances_of(&self.study, &self.series, self.after.as_ref(), limit)?;
+        let (index, limit) = (self.store.index(), self.page_instances);
+        let records = index.instances_of(&self.study, &self.series, self.after.as_ref(), limit)?;
         self.is_at_end = records.len() < limit;
         self.page_instances = PAGE_INSTANCES;
         for (cursor, instance) in records {

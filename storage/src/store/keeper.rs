@@ -27,7 +27,7 @@ pub(super) async fn keep(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
-        let store = Store { inner };
+        let store = Store::whole(inner);
         if store.inner.counters.has_index_failed() {
             store.mend().await;
             continue;
@@ -55,7 +55,7 @@ pub(super) async fn settle(inner: Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let quiet = inner.options.settle_after;
         // What failed was logged, and waits again.
-        let _ = (Store { inner }).settle_due(quiet).await;
+        let _ = Store::whole(inner).settle_due(quiet).await;
     }
 }
 

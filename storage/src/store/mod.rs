@@ -48,7 +48,7 @@ use tokio::sync::mpsc;
 use crate::{
     encryption::Encryption,
     index::{
-        Catalog, CatalogWriter, Index, IndexError,
+        Catalog, CatalogWriter, Index, IndexError, Veil, Veiled,
         engine::{Engine, EngineKind},
     },
     intake::{Order, Retired, Segments, SeriesKey, Shelf, Turnstile, Waiting, incoming::Nursery, medium::Medium},
@@ -207,6 +207,8 @@ pub struct Collision {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Through what the index is looked at.
+    veiled: Option<Arc<Veiled>>,
 }
 
 struct Inner {
@@ -266,10 +268,27 @@ struct Running {
 }
 
 impl Store {
+    fn whole(inner: Arc<Inner>) -> Self {
+        Self { inner, veiled: None }
+    }
+
+    /// The same store, looked at through a veil: what that hides is neither found nor told of. It is taken care of all the same.
+    #[must_use]
+    pub fn behind(&self, veil: Arc<dyn Veil>) -> Self {
+        let catalog = Arc::clone(&self.inner.catalog) as Arc<dyn Index>;
+        Self {
+            inner: Arc::clone(&self.inner),
+            veiled: Some(Arc::new(Veiled::new(catalog, veil))),
+        }
+    }
+
     /// The index.
     #[must_use]
     pub fn index(&self) -> Arc<dyn Index> {
-        Arc::clone(&self.inner.catalog) as Arc<dyn Index>
+        match &self.veiled {
+            Some(veiled) => Arc::clone(veiled) as Arc<dyn Index>,
+            None => Arc::clone(&self.inner.catalog) as Arc<dyn Index>,
+        }
     }
 
     /// The journal of decisions.

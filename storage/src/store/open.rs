@@ -178,7 +178,10 @@ fn open(
     let state = StatePlace::new(data, keys.state.as_ref()).map_err(io::Error::from)?;
     let folder = data.join("journal");
     let journal = runtime.block_on(Journal::open(&folder, Arc::clone(&stored), keys.journal.as_ref()))?;
-    let tombstones = super::destroy::tombstones(&runtime.block_on(journal.read(0))?)?;
+    let decisions = runtime.block_on(journal.read(0))?;
+    let tombstones = super::destroy::tombstones(&decisions)?;
+    let reinstated = super::destroy::Reinstatements::of(&decisions)?;
+    drop(decisions);
     let folder = IndexFolder {
         data,
         engine: options.index_engine,
@@ -196,6 +199,8 @@ fn open(
         mut writer,
         mut rebuilt,
     } = folder.open(when, progress)?;
+    // Before what came again is taken up from the log.
+    reinstated.lift(&mut writer)?;
     let recovery = Recovery {
         medium: medium.as_ref(),
         staged_folder: &staged,
@@ -283,7 +288,7 @@ fn open(
         running,
         _lock: lock,
     };
-    Ok((Store { inner: Arc::new(inner) }, rebuilt))
+    Ok((Store::whole(Arc::new(inner)), rebuilt))
 }
 
 fn take_lock(data: &Path) -> Result<File, StoreError> {

@@ -1,6 +1,6 @@
 //! Reading back.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -220,9 +220,7 @@ pub(super) async fn on_blocking_thread<T: Send + 'static>(
     store: &Store,
     work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let store = Store {
-        inner: Arc::clone(&store.inner),
-    };
+    let store = store.clone();
     tokio::task::spawn_blocking(move || work(&store))
         .await
         .map_err(io::Error::other)?

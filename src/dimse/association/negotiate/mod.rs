@@ -8,9 +8,10 @@ mod variables;
 use dicom_ul::pdu::{AssociationAC, AssociationRQ, PresentationContextResultReason};
 
 use super::{AbortReason, Arrival, AssociationError, Negotiated, Reach, Rejection, pdu::PRESENTATION_CONTEXTS_MAX};
+use crate::Audience;
 use crate::config::{CalledAeTitle, DimseConfig, UnknownCallers};
 use filmroom_access::Principal;
-use filmroom_peers::Peer;
+use filmroom_peers::{Peer, Permission};
 
 use contexts::{Deciding, action_of};
 use variables::answer_variables;
@@ -114,7 +115,18 @@ fn check_titles(request: &AssociationRQ, config: &DimseConfig, arrival: &Arrival
     if request.application_context_name != APPLICATION_CONTEXT {
         return Err(Rejection::ApplicationContext);
     }
-    if config.called_ae_title == CalledAeTitle::Own && request.called_ae_title != config.ae_title.as_str() {
+    let audience = config.views.get(&request.called_ae_title);
+    if config.called_ae_title == CalledAeTitle::Own
+        && audience.is_none()
+        && request.called_ae_title != config.ae_title.as_str()
+    {
+        return Err(Rejection::CalledAeTitle);
+    }
+    if audience == Some(&Audience::Rejecting)
+        && !config
+            .peer(&request.calling_ae_title)
+            .is_some_and(|peer| peer.may.contains(&Permission::Reject))
+    {
         return Err(Rejection::CalledAeTitle);
     }
     let Some(peer) = config.peer(&request.calling_ae_title) else {

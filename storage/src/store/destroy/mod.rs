@@ -11,12 +11,14 @@ mod intake;
 mod key;
 mod open;
 mod packs;
+mod reinstate;
 mod replica;
 mod steps;
 mod traces;
 
 pub(super) use open::{Destroying, go_on};
 use open::{Open, Reach};
+pub(super) use reinstate::Reinstatements;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -149,11 +151,12 @@ impl Order {
 
 /// The decisions to destroy among all, and which of them were carried out.
 fn orders(decisions: &[Decision]) -> Result<(Vec<Order>, HashSet<u64>), StoreError> {
+    let reinstated = Reinstatements::of(decisions)?;
     let mut orders = Vec::new();
     let mut done = HashSet::new();
     for decision in decisions {
         match decision.kind.as_str() {
-            DESTROY => orders.push(Order::of(decision)?),
+            DESTROY => orders.push(reinstated.taken_from(Order::of(decision)?)?),
             DESTROYED => done.extend(decision.payload.get("decision").and_then(Value::as_u64)),
             _ => {}
         }

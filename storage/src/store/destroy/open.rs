@@ -215,7 +215,7 @@ pub(in crate::store) async fn go_on(inner: Weak<Inner>) {
             continue;
         }
         let Some(inner) = inner.upgrade() else { return };
-        let store = Store { inner };
+        let store = Store::whole(inner);
         store.watch_generation();
         if let Err(error) = store.go_on_destroying().await {
             tracing::error!(%error, "what was decided to be destroyed is not gone yet; it is tried again");

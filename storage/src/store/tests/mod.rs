@@ -16,6 +16,7 @@ mod crashing;
 mod destroying;
 mod encrypting;
 mod failing_index;
+mod hiding;
 mod merging;
 mod on_s3;
 mod rebuilding;

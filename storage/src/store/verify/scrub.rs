@@ -123,7 +123,7 @@ async fn scrub(inner: Weak<Inner>, options: ScrubOptions) {
     loop {
         {
             let Some(inner) = inner.upgrade() else { return };
-            let store = Store { inner };
+            let store = Store::whole(inner);
             if store.scrub_state().is_due(options.every)
                 && let Err(error) = store.scrub_pass(options.bytes_per_second).await
             {
