@@ -31,6 +31,7 @@ use super::{
         stream_body, typed,
     },
 };
+use filmroom_render::number_of_frames;
 use filmroom_retrieve::{Bulk, Retrieve, RetrieveError};
 
 const STUDY: &str = "/studies/{study}";
@@ -84,7 +85,7 @@ async fn one(
     }
     let location = location(&base, &record, path);
     let mut response = match offer.packaging {
-        Packaging::Single => single(&bulk, &headers)?,
+        Packaging::Single => single(&bulk, &octets(), &headers)?,
         Packaging::Multipart => {
             let boundary = Boundary::random();
             let head = boundary.open(true, &octets(), Some(bulk.length()), Some(&location));
@@ -126,7 +127,7 @@ fn octets() -> String {
 }
 
 /// The value as the body itself, or a range of it.
-fn single(bulk: &Bulk, headers: &HeaderMap) -> Result<Response, Problem> {
+pub(super) fn single(bulk: &Bulk, content_type: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let length = bulk.length();
     let part = match conditional::range(headers, length) {
         Wanted::Whole => None,
@@ -135,7 +136,7 @@ fn single(bulk: &Bulk, headers: &HeaderMap) -> Result<Response, Problem> {
     };
     let range = part.clone().unwrap_or(0..length);
     let body = stream_body(bulk.stream(range.clone()));
-    let mut response = typed(&octets(), Some(range.end - range.start), body);
+    let mut response = typed(content_type, Some(range.end - range.start), body);
     let fields = response.headers_mut();
     fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(part) = part {
@@ -297,10 +298,7 @@ fn frames(room: Retrieve, base: &BaseUrl, record: InstanceRecord) -> Parts {
         &record.series_instance_uid,
         &record.sop_instance_uid,
     );
-    let number_of_frames = record
-        .pixel_data
-        .as_ref()
-        .map_or(0, |pixel_data| pixel_data.number_of_frames.max(1));
+    let number_of_frames = number_of_frames(&record);
     stream::iter(0..number_of_frames)
         .then(move |frame_index| {
             let (room, record) = (room.clone(), record.clone());

@@ -291,6 +291,18 @@ pub fn failure_reason(error: &IngestError) -> u16 {
     }
 }
 
+/// What a sender reads of an instance that was not stored; the inside of the archive stays in its log.
+#[must_use]
+pub fn failure_detail(error: &IngestError) -> String {
+    match error {
+        IngestError::Failed(_) => "the archive failed to store it; what happened is in its log".to_owned(),
+        IngestError::OutOfResources(_) | IngestError::OutOfStorage(_) => {
+            "the archive cannot store at the moment: store again later".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Warning Reason (0008,1196) of an instance that is safe, yet kept apart from another of the same UID for a person to
 /// decide on: the general warning of PS3.18 table I.2.2-1.
 pub const KEPT_APART: u16 = 0xB000;

@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    http::{Method, Response, header},
+    http::{Method, Response, StatusCode, header},
     middleware,
     response::IntoResponse,
 };
@@ -135,6 +135,8 @@ pub struct DicomwebState {
     queries: Arc<Semaphore>,
     /// Turns of metadata that are being stored.
     turns: stow::Turns,
+    /// Metadata that were asked for before.
+    kept_metadata: wado::KeptMetadata,
 }
 
 impl DicomwebState {
@@ -151,6 +153,7 @@ impl DicomwebState {
             retrieve,
             queries,
             turns,
+            kept_metadata: wado::KeptMetadata::default(),
         }
     }
 }
@@ -215,13 +218,18 @@ async fn refuse_path() -> Problem {
     )
 }
 
-async fn refuse_method(method: Method) -> Problem {
-    if method == Method::DELETE {
-        return Problem::method_not_allowed(
-            "nothing is deleted over DICOMweb: stored objects leave the archive only by a disposal that its records staff approved",
-        );
+/// Which methods there are, the router says in `Allow`.
+async fn refuse_method(method: Method) -> Result<StatusCode, Problem> {
+    if method == Method::OPTIONS {
+        return Ok(StatusCode::NO_CONTENT);
     }
-    Problem::method_not_allowed(format!("{method} is not defined for this resource"))
+    Err(if method == Method::DELETE {
+        Problem::method_not_allowed(
+            "nothing is deleted over DICOMweb: stored objects leave the archive only by a disposal that its records staff approved",
+        )
+    } else {
+        Problem::method_not_allowed(format!("{method} is not defined for this resource"))
+    })
 }
 
 /// Text of some length is worth encoding; multipart bodies hold DICOM, whose readers know no content encoding, and pixels,

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | study, series | its representative instance | every frame, multipart |
 //! | instance | its representative frame; GIF shows all in turn | every frame, multipart |
+//! | film (MPEG-2, H.264, HEVC) | as it is stored | |
+//! | document, report, waveform | as document or text; a picture of text and traces where asked | |
 //! | presentation state | the first image that it references, as it presents it | all of them, multipart |
 //! | frames | the one that is listed; GIF shows the list in turn | every listed one, multipart |
 
@@ -13,6 +15,7 @@ use filmroom_admission::{Routes, Rule};
 
 mod answer;
 mod documents;
+mod films;
 pub(crate) mod parameters;
 mod pictures;
 mod presentations;

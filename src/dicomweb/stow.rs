@@ -26,6 +26,7 @@ pub(crate) mod codestream;
 mod instance;
 mod metadata;
 mod outcome;
+mod png;
 mod spool;
 mod taking;
 

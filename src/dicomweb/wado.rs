@@ -15,8 +15,9 @@ pub(super) mod resource;
 mod zip;
 
 pub(super) use body::{stream_body, typed};
-pub(super) use frames::{FrameList, Numbers, frames_of};
+pub(super) use frames::{FrameList, Numbers, every_frame, frames_of};
 pub(super) use instances::{not_modified, one_instance};
+pub(super) use metadata::KeptMetadata;
 pub(super) use negotiation::Preference;
 
 /// The routes of this service.

@@ -92,9 +92,6 @@ pub(super) fn span_of(keys: &[Key], path: &[Tag], kind: Kind) -> Result<Option<S
     if text.is_empty() || text.contains(['*', '\\', '"']) {
         return Ok(None);
     }
-    let refuse = |reason: &str| QueryError::Value {
-        keyword: attribute::path_name(path),
-        reason: reason.to_owned(),
-    };
+    let refuse = |reason: &str| QueryError::value(path, text, reason);
     kind.of_key(text).map(Some).map_err(refuse)
 }

@@ -163,6 +163,21 @@ pub enum QueryError {
     Header(String),
 }
 
+impl QueryError {
+    /// A key whose value cannot be understood; the value as far as it is shown.
+    fn value(path: &[Tag], value: &str, reason: &str) -> Self {
+        let shown: String = value.chars().take(VALUE_SHOWN_MAX).collect();
+        let more = if shown.len() < value.len() { "…" } else { "" };
+        Self::Value {
+            keyword: attribute::path_name(path),
+            reason: format!("{shown:?}{more} is none: {reason}"),
+        }
+    }
+}
+
+/// Letters of a value that is wrong that an error shows.
+const VALUE_SHOWN_MAX: usize = 40;
+
 /// A page of answers in a stable order.
 #[derive(Debug, Clone)]
 pub struct Answers {

@@ -81,10 +81,7 @@ impl Test {
     /// [`QueryError::Value`].
     pub(super) fn new(path: &[Tag], text: &str, reading: Reading) -> Result<Option<Self>, QueryError> {
         let tag = path.last().copied().unwrap_or_default();
-        let refuse = |reason: &str| QueryError::Value {
-            keyword: attribute::path_name(path),
-            reason: reason.to_owned(),
-        };
+        let refuse = |reason: &str| QueryError::value(path, text, reason);
         let text = text.trim_end_matches(['\0', ' ']);
         if text.trim_start().is_empty() || text.bytes().all(|byte| byte == b'*') {
             return Ok(None);

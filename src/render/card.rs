@@ -10,7 +10,7 @@ const TRACE: [u8; 3] = [16, 64, 128];
 const GRID: [u8; 3] = [244, 214, 208];
 
 /// Side of the sheet in pixels.
-const SIDE: usize = 512;
+pub const SIDE: usize = 512;
 /// Lines of text that fit.
 const LINES: usize = 42;
 /// Letters of a line that fit.
@@ -21,17 +21,17 @@ const DEPTH_MAX: usize = 16;
 /// Bulk values that the picture of a waveform needs.
 pub const WAVEFORM_DATA: &str = "54000100.0.54001010";
 
-/// Draws a picture of an instance without pixels. Nothing in it names a person.
+/// Draws a picture of an instance without pixels; waveforms on a sheet of so many pixels.
 #[must_use]
-pub fn draw(data_set: &DataSet, sop_class_uid: &str) -> Picture {
+pub fn draw(data_set: &DataSet, sop_class_uid: &str, side: usize, names: Names) -> Picture {
     let elements = data_set.elements();
     if let Some(group) = elements.item(0x5400_0100, 0)
-        && let Some(picture) = waveform(&group)
+        && let Some(picture) = waveform(&group, side.max(SIDE))
     {
         return picture;
     }
     if elements.value(0x0040_A730).is_some_and(|content| !content.is_empty()) {
-        return report(&elements);
+        return report(&elements, names);
     }
     sheet(&elements, sop_class_uid)
 }
@@ -107,7 +107,7 @@ fn content(item: &Elements<'_>) -> String {
         .join(": ")
 }
 
-fn report(elements: &Elements<'_>) -> Picture {
+fn report(elements: &Elements<'_>, names: Names) -> Picture {
     let mut picture = Picture::blank(SIDE, SIDE, PAPER);
     let title = elements
         .item(0x0040_A043, 0)
@@ -117,7 +117,7 @@ fn report(elements: &Elements<'_>) -> Picture {
     picture.fill(16, 36, SIDE - 32, 1, FAINT);
     let mut row = 46;
     let mut written = 0;
-    for line in report_lines(elements, LINES, Names::Hidden) {
+    for line in report_lines(elements, LINES, names) {
         let indent: String = line.chars().take_while(|letter| *letter == ' ').collect();
         for piece in wrap(line.trim_start(), LETTERS.saturating_sub(indent.len()).max(10)) {
             if written == LINES {
@@ -154,7 +154,7 @@ fn wrap(text: &str, letters: usize) -> Vec<String> {
 }
 
 /// Traces of the first multiplex group, one below the other, each in its own range.
-fn waveform(group: &Elements<'_>) -> Option<Picture> {
+fn waveform(group: &Elements<'_>, side: usize) -> Option<Picture> {
     let channels = group.unsigned(0x003A_0005).filter(|count| (1..=64).contains(count))? as usize;
     let samples = group.unsigned(0x003A_0010).filter(|count| *count > 1)? as usize;
     let data = group.value(0x5400_1010).filter(|data| !data.is_empty())?;
@@ -171,14 +171,14 @@ fn waveform(group: &Elements<'_>) -> Option<Picture> {
             data.get(index).map(|&byte| f64::from(byte as i8))
         }
     };
-    let mut picture = Picture::blank(SIDE, SIDE, [255, 252, 250]);
-    for place in (0..SIDE).step_by(16) {
-        picture.fill(place, 0, 1, SIDE, GRID);
-        picture.fill(0, place, SIDE, 1, GRID);
+    let mut picture = Picture::blank(side, side, [255, 252, 250]);
+    for place in (0..side).step_by(side / 32) {
+        picture.fill(place, 0, 1, side, GRID);
+        picture.fill(0, place, side, 1, GRID);
     }
     // A picture shows about ten seconds of an ECG: more would be a smear.
     let shown = samples.min(data.len() / channels.max(1)).min(5000);
-    let height = SIDE as f64 / channels as f64;
+    let height = side as f64 / channels as f64;
     for channel in 0..channels {
         let trace: Vec<f64> = (0..shown).map_while(|sample| value(sample, channel)).collect();
         let (least, most) = trace
@@ -189,7 +189,7 @@ fn waveform(group: &Elements<'_>) -> Option<Picture> {
         let range = (most - least).max(1.0);
         let point = |(sample, value): (usize, &f64)| {
             (
-                sample as f64 * (SIDE - 1) as f64 / shown.max(2) as f64,
+                sample as f64 * (side - 1) as f64 / shown.max(2) as f64,
                 height * (channel as f64 + 0.9 - 0.8 * (value - least) / range),
             )
         };
@@ -199,8 +199,25 @@ fn waveform(group: &Elements<'_>) -> Option<Picture> {
                 picture.line(*from, *to, TRACE);
             }
         }
+        if let Some(name) = channel_name(group, channel) {
+            let top = (height * channel as f64) as usize + 2;
+            picture.text(4, top, (side / SIDE).max(1), &name, INK, Some([255, 252, 250]));
+        }
     }
     Some(picture)
+}
+
+/// What a channel is called: its label, else the meaning of its source (PS3.3 C.10.9).
+fn channel_name(group: &Elements<'_>, channel: usize) -> Option<String> {
+    let channel = group.item(0x003A_0200, channel)?;
+    let meaning = channel
+        .item(0x003A_0208, 0)
+        .map(|source| source.text(0x0008_0104).to_owned())
+        .unwrap_or_default();
+    [channel.text(0x003A_0203).to_owned(), meaning]
+        .into_iter()
+        .map(|name| name.trim().chars().take(24).collect::<String>())
+        .find(|name| !name.is_empty())
 }
 
 /// A sheet of paper with what the object is.
@@ -275,7 +292,12 @@ mod tests {
 
     #[test]
     fn draws_something_of_an_empty_object() {
-        let picture = draw(&DataSet::default(), "1.2.840.10008.5.1.4.1.1.104.1");
+        let picture = draw(
+            &DataSet::default(),
+            "1.2.840.10008.5.1.4.1.1.104.1",
+            SIDE,
+            Names::Hidden,
+        );
         assert_eq!((picture.width, picture.height), (SIDE, SIDE));
         assert!(picture.data.iter().any(|&byte| byte == INK[0]));
     }

@@ -1,15 +1,19 @@
 //! Objects that are read rather than looked at: encapsulated documents (PS3.3 A.45) and structured reports (PS3.3 A.35).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use filmroom_storage::model::InstanceRecord;
 
-use super::{Render, RenderError, card};
+use super::{Media, Parameters, Render, RenderError, Rendered, card, identity, rendered::finish};
 use filmroom_pixels::elements::Elements;
 
 /// Lines of a report that are shown.
 const LINES_MAX: usize = 10_000;
 /// A document that is longer is retrieved as DICOM.
 const DOCUMENT_MAX_BYTES: u64 = 256 << 20;
+/// Side of a sheet of traces.
+const SHEET_SIDE: usize = 1024;
 /// (0042,0011).
 const ENCAPSULATED_DOCUMENT: &str = "00420011";
 
@@ -25,6 +29,8 @@ pub enum Document {
     },
     /// Content of a structured report.
     Report,
+    /// Waveforms, which are drawn rather than read.
+    Waveform,
     /// Nothing.
     None,
 }
@@ -55,7 +61,59 @@ impl Render {
         if elements.value(0x0040_A730).is_some() {
             return Ok(Document::Report);
         }
+        if elements.value(0x5400_0100).is_some_and(|groups| !groups.is_empty()) {
+            return Ok(Document::Waveform);
+        }
         Ok(Document::None)
+    }
+
+    /// A picture of what is read rather than looked at: a report's text, traces. Nothing is left out of it.
+    ///
+    /// # Errors
+    /// [`RenderError`].
+    pub async fn sheet(
+        &self,
+        instance: &InstanceRecord,
+        parameters: &Parameters,
+        media: Media,
+    ) -> Result<Rendered, Arc<RenderError>> {
+        let key = format!("{}/sheet/{media:?}/{parameters:?}", identity(instance));
+        let (render, instance, parameters) = (self.clone(), instance.clone(), *parameters);
+        self.inner
+            .pictures
+            .try_get_with(
+                key,
+                async move { render.make_sheet(&instance, parameters, media).await },
+            )
+            .await
+    }
+
+    async fn make_sheet(
+        &self,
+        instance: &InstanceRecord,
+        parameters: Parameters,
+        media: Media,
+    ) -> Result<Rendered, RenderError> {
+        let data_set = self.data_set(instance).await?;
+        let sop_class = instance.sop_class_uid.clone();
+        let viewport = parameters
+            .viewport
+            .map_or(0, |viewport| viewport.width as usize * viewport.height as usize);
+        let admission = self.inner.pool.admit((16 << 20) + viewport * 3).await?;
+        self.inner
+            .pool
+            .run(admission, move || {
+                let drawn = card::draw(&data_set, sop_class.as_str(), SHEET_SIDE, card::Names::Shown);
+                let full = (drawn.width, drawn.height);
+                let drawn = match &parameters.viewport {
+                    Some(viewport) => drawn.fit(viewport, full, 1.0, parameters.enlarge),
+                    None => Some(drawn),
+                };
+                let drawn = drawn
+                    .ok_or_else(|| RenderError::Parameter("the region of the viewport lies outside the page".into()))?;
+                finish(&drawn, media, parameters.quality, None)
+            })
+            .await
     }
 
     /// The bytes of an encapsulated document.

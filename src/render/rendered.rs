@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filmroom_storage::model::{BulkValue, InstanceRecord};
+use filmroom_storage::model::{BulkValue, FrameTable, InstanceRecord};
 
 use super::{Inner, Media, Parameters, Render, RenderError, Rendered, card, encode, identity, picture::Picture, view};
 use filmroom_pixels::{
@@ -201,13 +201,19 @@ pub enum Otherwise {
     Middle,
 }
 
-/// Number of frames, at least 1.
+/// Number of frames, at least 1: as many as the object says, but no more than it has.
 #[must_use]
 pub fn number_of_frames(instance: &InstanceRecord) -> u32 {
-    instance
-        .pixel_data
-        .as_ref()
-        .map_or(1, |pixel_data| pixel_data.number_of_frames.max(1))
+    let Some(pixel_data) = &instance.pixel_data else {
+        return 1;
+    };
+    let held = match &pixel_data.frames {
+        FrameTable::Encapsulated(frames) => frames.len() as u64,
+        FrameTable::Native { frame_length_bits: 0 } => 1,
+        FrameTable::Native { frame_length_bits } => pixel_data.length.saturating_mul(8).div_ceil(*frame_length_bits),
+    };
+    let held = u32::try_from(held).unwrap_or(u32::MAX);
+    pixel_data.number_of_frames.min(held).max(1)
 }
 
 /// Look-up tables, overlays, profiles and waveforms.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use filmroom_storage::model::InstanceRecord;
 
 use super::{
-    Media, Parameters, Render, RenderError, Rendered, card, identity, is_presentation_state,
+    Media, Parameters, Render, RenderError, Rendered, card, identity, is_presentation_state, number_of_frames,
     picture::{Enlarge, Viewport},
     rendered::{finish, working_bytes},
     view::{self, Overlays},
 };
 use filmroom_pixels::{decode::Coding, elements::DataSet, pixel_description::PixelDescription};
+use filmroom_retrieve::RetrieveError;
 
 /// Side of a thumbnail where none is asked for.
 const THUMBNAIL_SIDE: u32 = 256;
@@ -73,7 +74,15 @@ impl Render {
         // Frames are read by those alone who may work on them: what waits holds no memory.
         let admission = self.inner.pool.admit(bytes).await?;
         let frame = match description {
-            Some(description) => Some((self.stored(instance, frame_index, &description).await?, description)),
+            Some(description) => match self.stored(instance, frame_index, &description).await {
+                Ok(stored) => Some((stored, description)),
+                // What says that it has frames, and has not, is shown as what it is.
+                Err(
+                    RenderError::Decode(_)
+                    | RenderError::Retrieve(RetrieveError::NotFound(_) | RetrieveError::Decode(_)),
+                ) if frame_index < number_of_frames(instance) => None,
+                Err(error) => return Err(error),
+            },
             None => None,
         };
         let (inner, key, sop_class) = (self.inner.clone(), identity(instance), instance.sop_class_uid.clone());
@@ -102,7 +111,7 @@ impl Render {
                             source: None,
                             ..viewport
                         });
-                        let card = card::draw(&data_set, sop_class.as_str());
+                        let card = card::draw(&data_set, sop_class.as_str(), card::SIDE, card::Names::Hidden);
                         let fitted = match viewport {
                             Some(viewport) => {
                                 let full = (card.width, card.height);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    harness::{PATIENCE, Start},
+    harness::{PATIENCE, Start, python, run},
     hostile::{Besieged, request, resident_bytes},
     scu::connect,
     web::{Answer, ask, multipart, read_answer},
@@ -222,6 +222,16 @@ fn metadata_that_are_made_to_explode() {
         let answer = ask(besieged.archive.http, "POST", "/dicom-web/studies", &headers, body).unwrap();
         assert!((400..500).contains(&answer.status), "{body:?}: {}", answer.status);
     }
+    besieged.assert_unmoved();
+}
+
+/// Lying descriptions, bombs of every codec, fragments and tables out of bounds: a picture, a placeholder or a refusal, in little memory.
+#[test]
+fn pixels_that_are_made_to_explode() {
+    let besieged = Besieged::start();
+    run(python("hostile_pixels.py").arg(besieged.archive.dicom_web()));
+    let resident = resident_bytes(besieged.archive.process_id());
+    assert!(resident < 2 * MEMORY_MAX_BYTES, "{resident} bytes were resident");
     besieged.assert_unmoved();
 }
 

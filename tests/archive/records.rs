@@ -175,6 +175,26 @@ fn from_a_policy_to_a_certificate() {
 
     let found = ask(archive.http, "GET", "/dicom-web/studies", &[], b"").unwrap();
     assert!(!String::from_utf8_lossy(&found.body).contains(study));
+    let gone = &instances[0];
+    let series = format!("/dicom-web/studies/{study}/series/{}", gone.series_instance_uid);
+    let instance = format!("{series}/instances/{}", gone.sop_instance_uid);
+    for (path, status) in [
+        (instance.clone(), 410),
+        (format!("{instance}/metadata"), 410),
+        (format!("{instance}/frames/1"), 410),
+        (format!("{instance}/rendered"), 410),
+        (format!("{instance}/thumbnail"), 410),
+        (format!("{instance}/bulkdata/7FE00010"), 410),
+        (format!("/dicom-web/studies/{study}"), 404),
+    ] {
+        let answer = ask(archive.http, "GET", &path, &[], b"").unwrap();
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    for path in [format!("/dicom-web/studies/{study}"), series, instance] {
+        let answer = ask(archive.http, "DELETE", &path, &[], b"").unwrap();
+        assert_eq!(answer.status, 405, "{path}");
+        assert!(answer.text().contains("disposal"), "{}", answer.text());
+    }
     let again = send();
     assert!(
         again.text.to_lowercase().contains("124"),

@@ -35,6 +35,13 @@ fn the_catalogue_comes_back_byte_for_byte() {
     assert_eq!(archive.search("/studies").len(), catalogue(1).len());
 }
 
+/// Metadata with pictures, documents and films in other parts, what becomes of them, and what is answered of those that fail.
+#[test]
+fn instances_are_made_of_metadata_and_bulk_data() {
+    let archive = Archive::start();
+    run(python("stow_described.py").arg(archive.dicom_web()));
+}
+
 #[test]
 fn dicomweb_client_works_with_a_study() {
     let archive = Archive::start();
@@ -109,6 +116,13 @@ fn presentation_states_present_their_images() {
     let archive = Archive::start();
     let folder = folder();
     run(python("presented.py").arg(archive.dicom_web()).arg(folder.path()));
+}
+
+/// Reports, and traces of waveforms.
+#[test]
+fn reports_and_waveforms_have_pictures() {
+    let archive = Archive::start();
+    run(python("sheets.py").arg(archive.dicom_web()));
 }
 
 #[test]

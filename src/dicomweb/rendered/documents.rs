@@ -1,15 +1,17 @@
-//! `rendered` of what is no image (PS3.18 §8.7.4, table 8.7.4-1): encapsulated documents as they are, reports as text.
+//! `rendered` of what is no image (PS3.18 §8.7.4, table 8.7.4-1): encapsulated documents as they are, reports as text; and pictures of
+//! reports and of waveforms, for who takes nothing else.
 
 use axum::{body::Body, http::HeaderMap, http::header, response::Response};
 use filmroom_storage::model::InstanceRecord;
 
-use super::answer;
+use super::answer::{self, SINGLE};
 use crate::{
     DicomwebState,
     accept::{Accept, Offer},
     error::Problem,
     wado::typed,
 };
+use filmroom_render::Parameters;
 use filmroom_render::document::{Document, ReportForm};
 
 /// Answers with the document.
@@ -19,23 +21,32 @@ use filmroom_render::document::{Document, ReportForm};
 pub(super) async fn retrieve(
     state: &DicomwebState,
     record: &InstanceRecord,
+    parameters: Parameters,
     accept: &Accept,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let document = state.render.document(record).await?;
-    let offers: Vec<Offer> = match &document {
+    let mut offers: Vec<Offer> = match &document {
         Document::Encapsulated { media_type, .. } => vec![Offer::single(media_type)],
         Document::Report => vec![Offer::single("text/html"), Offer::single("text/plain")],
+        Document::Waveform => Vec::new(),
         Document::None => {
             return Err(Problem::not_acceptable(&[
                 "application/dicom (this instance has no picture)",
             ]));
         }
     };
+    if matches!(document, Document::Report | Document::Waveform) {
+        offers.extend(SINGLE);
+    }
     let offer = accept.negotiate(&offers)?;
-    let tag = answer::tag(record, offer, "document");
+    let tag = answer::tag(record, offer, &format!("document{parameters:?}"));
     if let Some(response) = answer::known(&tag, headers) {
         return Ok(response);
+    }
+    if SINGLE.contains(&offer) {
+        let sheet = state.render.sheet(record, &parameters, answer::media(offer)).await?;
+        return Ok(answer::single(&sheet, &tag));
     }
     let mut response = match document {
         Document::Encapsulated { media_type, .. } => {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::{
     answer::{self, PARTS, SINGLE},
-    documents, parameters, presentations,
+    documents, films, parameters, presentations,
 };
 use crate::{
     DicomwebState,
@@ -15,7 +15,7 @@ use crate::{
     error::Problem,
     query_string::QueryString,
     wado::{
-        FrameList,
+        FrameList, every_frame,
         resource::{Resource, instance_url},
     },
 };
@@ -58,7 +58,7 @@ pub(super) async fn of_many(
         .select(resource.selection())
         .flat_map(move |record| match record {
             Ok(record) if record.pixel_data.is_some() => {
-                let numbers = (1..=number_of_frames(&record)).collect();
+                let numbers = 1..=number_of_frames(&record);
                 every(&render, &base_url, &record, numbers, parameters, media).boxed()
             }
             Ok(_) => stream::empty().boxed(),
@@ -82,14 +82,17 @@ pub(super) async fn of_instance(
         return presentations::retrieve(&state, &record, parameters, &accept, &base, &headers).await;
     }
     if record.pixel_data.is_none() {
-        return documents::retrieve(&state, &record, &accept, &headers).await;
+        return documents::retrieve(&state, &record, parameters, &accept, &headers).await;
+    }
+    if films::is_film(&record) {
+        return films::retrieve(&state, &record, &accept, &headers).await;
     }
     let offers: Vec<_> = SINGLE.into_iter().chain(PARTS).collect();
     let offer = accept.negotiate(&offers)?;
     if offer.packaging == Packaging::Single {
         return one(&state, record, None, parameters, offer, &headers).await;
     }
-    let numbers = (1..=number_of_frames(&record)).collect();
+    let numbers = every_frame(&record)?;
     several(&state, &base, &record, numbers, parameters, answer::media(offer)).await
 }
 
@@ -210,7 +213,7 @@ fn every(
     render: &Render,
     base: &BaseUrl,
     record: &InstanceRecord,
-    numbers: Vec<u32>,
+    numbers: impl IntoIterator<Item = u32, IntoIter: Send + 'static> + 'static,
     parameters: Parameters,
     media: Media,
 ) -> impl futures_util::Stream<Item = Result<(Rendered, String), RetrieveError>> + Send + 'static {

@@ -3,8 +3,16 @@
 
 use std::ops::Range;
 
-/// A compressed image, as far as its head tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+use filmroom_pixels::decode::jpeg_xl;
+
+mod film;
+mod jpeg;
+mod jpeg2000;
+
+pub(super) use film::read as film;
+
+/// A compressed image or film, as far as its head tells.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Codestream {
     /// Where the codestream lies, without a wrapping; open where it ends with the bytes.
     pub(crate) place: (u64, Option<u64>),
@@ -14,6 +22,10 @@ pub(crate) struct Codestream {
     pub(crate) size: Option<Size>,
     /// (0028,0004).
     pub(crate) photometric_interpretation: Option<&'static str>,
+    /// Pictures of a film.
+    pub(crate) number_of_frames: Option<u32>,
+    /// Milliseconds from one picture of a film to the next.
+    pub(crate) frame_time_ms: Option<f64>,
 }
 
 /// The shape of an image.
@@ -37,11 +49,31 @@ impl Codestream {
 /// Reads the head of a compressed image; nothing where it is not understood.
 pub(crate) fn read(head: &[u8]) -> Codestream {
     match head {
-        [0xFF, 0xD8, ..] => jpeg(head).unwrap_or_default(),
-        [0xFF, 0x4F, ..] => jpeg2000(head).unwrap_or_default(),
-        [0, 0, 0, 0x0C, b'j', b'P', b' ', b' ', ..] => boxed(head).unwrap_or_default(),
-        _ => Codestream::default(),
+        [0xFF, 0xD8, ..] => jpeg::read(head).unwrap_or_default(),
+        [0xFF, 0x4F, ..] => jpeg2000::read(head).unwrap_or_default(),
+        [0, 0, 0, 0x0C, b'j', b'P', b' ', b' ', ..] => jpeg2000::boxed(head).unwrap_or_default(),
+        _ => jpeg_xl(head).unwrap_or_default(),
     }
+}
+
+/// JPEG XL (ISO 18181): lossless, lossy, or JPEG packed anew.
+fn jpeg_xl(head: &[u8]) -> Option<Codestream> {
+    let told = jpeg_xl::head(head)?;
+    Some(Codestream {
+        transfer_syntax_uid: Some(match told.coding {
+            jpeg_xl::Coding::Lossless => "1.2.840.10008.1.2.4.110",
+            jpeg_xl::Coding::JpegRecompressed => "1.2.840.10008.1.2.4.111",
+            jpeg_xl::Coding::Lossy => "1.2.840.10008.1.2.4.112",
+        }),
+        size: Some(Size {
+            rows: u16::try_from(told.rows).ok()?,
+            columns: u16::try_from(told.columns).ok()?,
+            samples: if told.is_grey { 1 } else { 3 },
+            bits: u16::try_from(told.bits).ok()?,
+        }),
+        photometric_interpretation: Some(if told.is_grey { "MONOCHROME2" } else { "RGB" }),
+        ..Codestream::default()
+    })
 }
 
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {
@@ -50,135 +82,6 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
-}
-
-/// JPEG (ISO 10918-1 annex B) and JPEG-LS (ISO 14495-1 annex C).
-fn jpeg(head: &[u8]) -> Option<Codestream> {
-    let mut at = 2;
-    let mut frame = None;
-    loop {
-        let (0xFF, marker) = (*head.get(at)?, *head.get(at + 1)?) else {
-            return None;
-        };
-        if marker == 0xFF {
-            at += 1;
-            continue;
-        }
-        let segment = head.get(at + 4..)?;
-        match marker {
-            0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 => {
-                let size = Size {
-                    bits: u16::from(*segment.first()?),
-                    rows: be16(segment, 1)?,
-                    columns: be16(segment, 3)?,
-                    samples: u16::from(*segment.get(5)?),
-                };
-                frame = Some((marker, size));
-            }
-            0xDA => {
-                let (process, size) = frame?;
-                let components = usize::from(*segment.first()?);
-                let parameter = *segment.get(1 + 2 * components)?;
-                return Some(of_jpeg(process, parameter, size));
-            }
-            _ => {}
-        }
-        at += 2 + usize::from(be16(head, at + 2)?);
-    }
-}
-
-/// `parameter`: the predictor of lossless JPEG, the error that JPEG-LS allows.
-fn of_jpeg(process: u8, parameter: u8, size: Size) -> Codestream {
-    let transfer_syntax_uid = match (process, parameter) {
-        (0xC0, _) => Some("1.2.840.10008.1.2.4.50"),
-        (0xC1, _) => Some("1.2.840.10008.1.2.4.51"),
-        (0xC3, 1) => Some("1.2.840.10008.1.2.4.70"),
-        (0xC3, _) => Some("1.2.840.10008.1.2.4.57"),
-        (0xF7, 0) => Some("1.2.840.10008.1.2.4.80"),
-        (0xF7, _) => Some("1.2.840.10008.1.2.4.81"),
-        _ => None,
-    };
-    let photometric_interpretation = match (size.samples, process) {
-        (1, _) => Some("MONOCHROME2"),
-        (3, 0xC0 | 0xC1) => Some("YBR_FULL_422"),
-        (3, _) => Some("RGB"),
-        _ => None,
-    };
-    Codestream {
-        place: (0, None),
-        transfer_syntax_uid,
-        size: Some(size),
-        photometric_interpretation,
-    }
-}
-
-/// JPEG 2000 (ISO 15444-1 annex A) and High-Throughput JPEG 2000 (ISO 15444-15).
-fn jpeg2000(head: &[u8]) -> Option<Codestream> {
-    let mut at = 2;
-    let (mut size, mut is_high_throughput) = (None, false);
-    loop {
-        let marker = be16(head, at)?;
-        let segment = head.get(at + 4..)?;
-        match marker {
-            0xFF51 => {
-                let extent = |end: usize, begin: usize| {
-                    let length = be32(segment, end)?.checked_sub(be32(segment, begin)?)?;
-                    u16::try_from(length).ok()
-                };
-                size = Some(Size {
-                    columns: extent(2, 10)?,
-                    rows: extent(6, 14)?,
-                    samples: be16(segment, 34)?,
-                    bits: u16::from(segment.get(36)? & 0x7F) + 1,
-                });
-            }
-            0xFF50 => is_high_throughput = true,
-            0xFF52 => {
-                let size = size?;
-                let has_colour_transform = *segment.get(4)? == 1;
-                let is_reversible = *segment.get(9)? == 1;
-                return Some(Codestream {
-                    place: (0, None),
-                    transfer_syntax_uid: Some(match (is_high_throughput, is_reversible) {
-                        (false, true) => "1.2.840.10008.1.2.4.90",
-                        (false, false) => "1.2.840.10008.1.2.4.91",
-                        (true, true) => "1.2.840.10008.1.2.4.201",
-                        (true, false) => "1.2.840.10008.1.2.4.203",
-                    }),
-                    size: Some(size),
-                    photometric_interpretation: match (size.samples, has_colour_transform, is_reversible) {
-                        (1, ..) => Some("MONOCHROME2"),
-                        (3, true, true) => Some("YBR_RCT"),
-                        (3, true, false) => Some("YBR_ICT"),
-                        (3, false, _) => Some("RGB"),
-                        _ => None,
-                    },
-                });
-            }
-            _ => {}
-        }
-        at += 2 + usize::from(be16(head, at + 2)?);
-    }
-}
-
-/// A JP2 file: DICOM keeps the codestream alone (PS3.5 §A.4.4).
-fn boxed(head: &[u8]) -> Option<Codestream> {
-    let mut at = 0_usize;
-    loop {
-        let length = be32(head, at)? as usize;
-        if head.get(at + 4..at + 8)? == b"jp2c" {
-            let inside = jpeg2000(head.get(at + 8..)?)?;
-            let bytes = length.checked_sub(8).map(|bytes| bytes as u64);
-            return Some(Codestream {
-                place: (at as u64 + 8, bytes),
-                ..inside
-            });
-        }
-        if length < 8 {
-            return None;
-        }
-        at = at.checked_add(length)?;
-    }
 }
 
 #[cfg(test)]
@@ -209,7 +112,23 @@ mod tests {
         assert_eq!(baseline.size, Some(size));
         assert_eq!(read(&jpeg_of(0xC3)).transfer_syntax_uid, Some("1.2.840.10008.1.2.4.70"));
         assert_eq!(read(&jpeg_of(0xF7)).transfer_syntax_uid, Some("1.2.840.10008.1.2.4.81"));
+        assert_eq!(read(&jpeg_of(0xC2)).transfer_syntax_uid, Some("1.2.840.10008.1.2.4.55"));
         assert_eq!(read(b"GIF89a"), Codestream::default());
+    }
+
+    #[test]
+    fn a_jpeg_tells_its_colours() {
+        let colours = |names: [u8; 3], adobe: &[u8]| {
+            let mut frame = vec![0xFF, 0xC0, 0, 17, 8, 0, 5, 0, 7, 3];
+            frame.extend(names.iter().flat_map(|name| [*name, 0x11, 0]));
+            let bytes = [&[0xFF, 0xD8][..], adobe, &frame, &SOS].concat();
+            read(&bytes).photometric_interpretation
+        };
+        let adobe = |transform: u8| [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0".as_slice(), &[transform]].concat();
+        assert_eq!(colours([1, 2, 3], b""), Some("YBR_FULL_422"));
+        assert_eq!(colours([1, 2, 3], &adobe(1)), Some("YBR_FULL_422"));
+        assert_eq!(colours([1, 2, 3], &adobe(0)), Some("RGB"));
+        assert_eq!(colours(*b"RGB", b""), Some("RGB"));
     }
 
     #[test]

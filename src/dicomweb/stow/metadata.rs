@@ -8,6 +8,7 @@ use super::{
     Reader,
     assemble::{self, BulkPart, BulkParts, Segment},
     instance::{Named, Pieces, Received, Refused},
+    png,
     spool::{Spool, Spooled},
     taking::Taking,
 };
@@ -21,6 +22,7 @@ use filmroom_ingest::{Announced, IngestError};
 pub(crate) struct Turns {
     permits: Arc<Semaphore>,
     total: u32,
+    unpacking: Arc<Semaphore>,
 }
 
 /// A document that waits longer for its turn is answered with 503.
@@ -35,6 +37,7 @@ impl Turns {
         Self {
             permits: Arc::new(Semaphore::new(total as usize)),
             total,
+            unpacking: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -104,12 +107,14 @@ impl Described {
             .content_type
             .as_ref()
             .map(|content_type| content_type.media_type.as_str());
-        let is_first = self.documents.is_empty() && self.parts.is_empty();
+        // What may be a document that an instance encapsulates describes instances only where it comes first, unnamed.
+        let is_first = self.documents.is_empty() && self.parts.is_empty() && headers.content_location.is_none();
         match media_type {
-            Some("application/dicom+json" | "application/json") => self.metadata(reader, taking).await,
-            Some("application/dicom+xml" | "application/xml" | "text/xml") => self.metadata(reader, taking).await,
+            Some("application/dicom+json" | "application/dicom+xml") => self.metadata(reader, taking).await,
+            Some("application/json" | "application/xml" | "text/xml") | None if is_first => {
+                self.metadata(reader, taking).await
+            }
             Some("application/dicom") => taking.instance(reader, headers.content_length).await,
-            None if is_first => self.metadata(reader, taking).await,
             _ => self.bulk(reader, headers, taking).await,
         }
     }
@@ -151,6 +156,7 @@ impl Described {
                 let part = BulkPart {
                     content_type: headers.content_type,
                     content,
+                    unpacked: None,
                 };
                 self.parts.entry(name).or_default().push(part);
             }
@@ -167,7 +173,7 @@ impl Described {
     pub(super) async fn finish(self, taking: &mut Taking) {
         let Self {
             documents,
-            parts,
+            mut parts,
             turns,
             ..
         } = self;
@@ -188,6 +194,11 @@ impl Described {
             };
             for data_set in instances {
                 let named = assemble::named(&data_set);
+                if let Err(reason) = unpack_pixels(&data_set, &mut parts, &turns).await {
+                    let error = IngestError::CannotUnderstand(DataSetError::Malformed(reason));
+                    taking.refuse(Refused { named, error });
+                    continue;
+                }
                 match receive(&data_set, &parts, named.clone(), taking, &mut used).await {
                     Ok(received) => taking.finish(received).await,
                     Err(error) => taking.refuse(Refused { named, error }),
@@ -201,17 +212,28 @@ impl Described {
     }
 }
 
+/// Unpacks the pixels of an instance where no transfer syntax holds them as they came; one picture of all requests at a time,
+/// since it is held whole.
+async fn unpack_pixels(data_set: &ReadDataSet, parts: &mut BulkParts, turns: &Turns) -> Result<(), String> {
+    let Some(frames) = assemble::pixel_parts(data_set, parts) else {
+        return Ok(());
+    };
+    for part in frames {
+        let is_png = part
+            .content_type
+            .as_ref()
+            .is_some_and(|kind| kind.media_type == png::PNG);
+        if is_png {
+            let _alone = turns.unpacking.acquire().await.map_err(|error| error.to_string())?;
+            png::unpack(part).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The data sets of a document.
 async fn read(document: Spooled) -> Result<Vec<ReadDataSet>, String> {
-    let mut text = Vec::with_capacity(usize::try_from(document.length()).unwrap_or_default());
-    while (text.len() as u64) < document.length() {
-        let piece = document.read(text.len() as u64..u64::MAX).await;
-        let piece = piece.map_err(|error| error.to_string())?;
-        if piece.is_empty() {
-            return Err("it is shorter than it was".to_owned());
-        }
-        text.extend_from_slice(&piece);
-    }
+    let text = document.whole().await.map_err(|error| error.to_string())?;
     drop(document);
     let parsing = tokio::task::spawn_blocking(move || {
         // The first character tells, whatever the part calls itself.

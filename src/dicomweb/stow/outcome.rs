@@ -9,7 +9,7 @@ use filmroom_storage::model::{Attributes, Header, StudyInstanceUid};
 use super::instance::Named;
 use crate::{
     base_url::BaseUrl,
-    error::{KEPT_APART, Problem, failure_reason, store_status},
+    error::{KEPT_APART, Problem, failure_detail, failure_reason, store_status, warn},
     wado::resource::instance_url,
 };
 use filmroom_dataset::Builder;
@@ -45,7 +45,12 @@ struct Safe {
 struct Lost {
     named: Named,
     reason: u16,
+    /// What the sender may know of it.
+    detail: String,
 }
+
+/// Reasons that an answer tells in words, beside the codes of all.
+const TOLD_MAX: usize = 8;
 
 /// What became of each.
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ impl Outcomes {
         self.lost.push(Lost {
             named: named.clone(),
             reason: failure_reason(error),
+            detail: failure_detail(error),
         });
     }
 
@@ -93,6 +99,7 @@ impl Outcomes {
         self.lost.push(Lost {
             named: Named::default(),
             reason: failure_reason(&error),
+            detail: "the body broke off".to_owned(),
         });
     }
 
@@ -148,6 +155,15 @@ impl Outcomes {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // The codes of the standard are few and coarse: in words, a sender can mend what is wrong.
+        for lost in self.lost.iter().take(TOLD_MAX) {
+            let of = match lost.named.sop_instance_uid.as_str() {
+                "" => "a part".to_owned(),
+                uid => format!("instance {uid}"),
+            };
+            let detail: String = lost.detail.chars().take(300).collect();
+            warn(headers, base.as_str(), &format!("{of} was not stored: {detail}"));
+        }
         response
     }
 

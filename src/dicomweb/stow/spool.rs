@@ -90,6 +90,32 @@ async fn spill(held: &[u8]) -> io::Result<File> {
 }
 
 impl Spooled {
+    /// Bytes at hand; in a file where they are many.
+    pub(super) async fn of(bytes: Bytes) -> io::Result<Self> {
+        let length = bytes.len() as u64;
+        let content = if length <= PIECE_BYTES {
+            Content::Memory(bytes)
+        } else {
+            let mut file = spill(&bytes).await?;
+            file.flush().await?;
+            Content::File(Mutex::new(file))
+        };
+        Ok(Self { content, length })
+    }
+
+    /// All of it, in memory.
+    pub(super) async fn whole(&self) -> io::Result<Vec<u8>> {
+        let mut whole = Vec::with_capacity(usize::try_from(self.length).unwrap_or_default());
+        while (whole.len() as u64) < self.length {
+            let piece = self.read(whole.len() as u64..u64::MAX).await?;
+            if piece.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+
     /// Bytes of the part.
     pub(super) fn length(&self) -> u64 {
         self.length

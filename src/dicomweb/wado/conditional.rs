@@ -23,6 +23,12 @@ impl ETag {
         Self(tag)
     }
 
+    /// The tag itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The value of the header field.
     #[must_use]
     pub fn header(&self) -> HeaderValue {

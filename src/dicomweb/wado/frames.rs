@@ -23,6 +23,7 @@ use crate::{
     error::Problem,
     multipart::Boundary,
 };
+use filmroom_render::number_of_frames;
 use filmroom_retrieve::{Retrieve, RetrieveError};
 
 /// Frames read or decoded ahead of the one that is being sent.
@@ -97,6 +98,22 @@ pub(super) async fn retrieve(
     frames_of(&state.retrieve, record, Numbers::Listed(numbers), &accept, &headers).await
 }
 
+/// Answers of more frames than this are not given: who wants all of so many takes the instance.
+const FRAMES_MAX: u32 = 1_000_000;
+
+/// The numbers of all frames that an instance has.
+///
+/// # Errors
+/// [`Problem`] 413 for more than a list can hold.
+pub fn every_frame(record: &InstanceRecord) -> Result<Vec<u32>, Problem> {
+    match number_of_frames(record) {
+        count if count > FRAMES_MAX => Err(Problem::too_large(format!(
+            "the instance has {count} frames: ask for lists of them, or for the instance"
+        ))),
+        count => Ok((1..=count).collect()),
+    }
+}
+
 /// Answers with frames of an instance in the best form that the client takes.
 ///
 /// # Errors
@@ -108,16 +125,19 @@ pub async fn frames_of(
     accept: &Accept,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let Some(pixel_data) = &record.pixel_data else {
+    if record.pixel_data.is_none() {
         return Err(Problem::not_found(format!(
             "instance {} has no pixel data",
             record.sop_instance_uid
         )));
-    };
-    let number_of_frames = pixel_data.number_of_frames.max(1);
-    let numbers = match numbers {
-        Numbers::Listed(numbers) => numbers,
-        Numbers::All => (1..=number_of_frames).collect(),
+    }
+    let number_of_frames = number_of_frames(&record);
+    let (numbers, listed) = match numbers {
+        Numbers::Listed(numbers) => {
+            let listed = format!("{numbers:?}");
+            (numbers, listed)
+        }
+        Numbers::All => (every_frame(&record)?, "all".to_owned()),
     };
     if let Some(number) = numbers.iter().find(|number| **number > number_of_frames) {
         return Err(Problem::not_found(format!(
@@ -133,7 +153,6 @@ pub async fn frames_of(
     let forms = media::frame_forms(accept, record.transfer_syntax_uid.as_str(), several);
     let mut refused = None;
     for form in forms {
-        let listed = format!("{numbers:?}");
         let kind = form.content_type();
         let etag = ETag::of([record.sha256.as_slice(), kind.as_bytes(), listed.as_bytes()]);
         if etag.is_known(headers) {

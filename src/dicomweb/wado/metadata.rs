@@ -28,6 +28,11 @@ use crate::{
 use filmroom_dataset::JsonSeries;
 use filmroom_retrieve::{HeaderPages, Retrieve, RetrieveError};
 
+mod kept;
+
+use kept::Gathering;
+pub(crate) use kept::KeptMetadata;
+
 const DICOM_JSON: Offer = Offer::single("application/dicom+json");
 const JSON: Offer = Offer::single("application/json");
 const XML: Offer = Offer::multipart("application/dicom+xml");
@@ -149,7 +154,16 @@ pub(super) async fn retrieve(
     if etag.is_known(&headers) {
         return Ok(not_modified(&etag));
     }
+    let is_json = matches!(form, Form::Json(_));
+    if is_json && let Some(kept) = state.kept_metadata.answer(&etag, &headers) {
+        let (parts, body) = kept.into_parts();
+        let mut response = tagged(&form, &etag, body);
+        response.headers_mut().extend(parts.headers);
+        return Ok(response);
+    }
+    let gathering = is_json.then(|| state.kept_metadata.gather(&etag)).flatten();
     let pieces = written(Writing {
+        gathering: gathering.and_then(|gathering| gathering.take(&form.open())),
         form: form.clone(),
         base,
         room: state.retrieve.clone(),
@@ -193,6 +207,7 @@ struct Writing {
     pages: Option<HeaderPages>,
     json: JsonSeries,
     is_first: bool,
+    gathering: Option<Gathering>,
 }
 
 impl Writing {
@@ -223,16 +238,40 @@ impl Writing {
                 break;
             }
         }
-        Ok((!out.is_empty()).then(|| out.into()))
+        let piece = Bytes::from(out);
+        if !piece.is_empty() {
+            self.gathering = self.gathering.take().and_then(|gathering| gathering.take(&piece));
+            return Ok(Some(piece));
+        }
+        let whole = self
+            .gathering
+            .take()
+            .and_then(|gathering| gathering.take(&self.form.close()));
+        if let Some(whole) = whole {
+            // The client does not wait for it.
+            tokio::task::spawn_blocking(move || whole.keep());
+        }
+        Ok(None)
     }
 }
 
-/// Writes data sets on a blocking thread, a piece at a time as the client takes them.
+/// Writes data sets piece by piece.
 fn written(writing: Writing) -> impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static {
     let (open, close) = (writing.form.open(), writing.form.close());
-    let pieces = stream::try_unfold(writing, |mut writing| async move {
-        let step = move || writing.next_piece().map(|piece| piece.map(|piece| (piece, writing)));
-        tokio::task::spawn_blocking(step).await?
-    });
+    let pieces = ahead(writing, Writing::next_piece);
     stream::iter([Ok(open)]).chain(pieces).chain(stream::iter([Ok(close)]))
+}
+
+/// Makes pieces on blocking threads, one ahead of the client: the next is made while the last is on its way.
+fn ahead<S: Send + 'static>(
+    state: S,
+    step: fn(&mut S) -> Result<Option<Bytes>, RetrieveError>,
+) -> impl Stream<Item = Result<Bytes, RetrieveError>> + Send + 'static {
+    let begin = move |mut state: S| {
+        tokio::task::spawn_blocking(move || step(&mut state).map(|piece| piece.map(|piece| (piece, state))))
+    };
+    stream::try_unfold(begin(state), move |running| async move {
+        let made = running.await??;
+        Ok(made.map(|(piece, state)| (piece, begin(state))))
+    })
 }

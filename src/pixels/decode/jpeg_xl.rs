@@ -1,10 +1,74 @@
 //! JPEG XL (ISO 18181): lossless, lossy, and recompressed JPEG.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
-use jxl_oxide::{AllocTracker, JxlImage, JxlThreadPool};
+use jxl_oxide::{AllocTracker, InitializeResult, JxlImage, JxlThreadPool};
 
 use super::{DecodeError, FRAME_MAX_BYTES, Frame, Samples};
 use crate::pixel_description::{Photometric, PixelDescription, Representation};
+
+/// Memory for reading the head of an image.
+const HEAD_MAX_BYTES: usize = 16 << 20;
+
+/// How the samples of an image were coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// They come out as they went in.
+    Lossless,
+    /// A JPEG image can be made of it again, bit by bit.
+    JpegRecompressed,
+    /// Samples may have changed.
+    Lossy,
+}
+
+/// What the head of an image says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Height in pixels.
+    pub rows: u32,
+    /// Width in pixels.
+    pub columns: u32,
+    /// One sample a pixel, beside transparency; three otherwise.
+    pub is_grey: bool,
+    /// Bits of a sample.
+    pub bits: u32,
+    /// Whether samples may have changed.
+    pub coding: Coding,
+}
+
+/// Reads the first bytes of an image; `None` when it is no JPEG XL, or when they are too few.
+#[must_use]
+pub fn head(bytes: &[u8]) -> Option<Head> {
+    let is_boxed = bytes.starts_with(b"\0\0\0\x0cJXL ");
+    if !is_boxed && !bytes.starts_with(&[0xFF, 0x0A]) {
+        return None;
+    }
+    let read = || {
+        let mut image = JxlImage::builder()
+            .pool(JxlThreadPool::none())
+            .alloc_tracker(AllocTracker::with_limit(HEAD_MAX_BYTES))
+            .build_uninit();
+        image.feed_bytes(bytes).ok()?;
+        match image.try_init() {
+            Ok(InitializeResult::Initialized(image)) => Some(image),
+            _ => None,
+        }
+    };
+    let image = catch_unwind(AssertUnwindSafe(read)).ok()??;
+    let metadata = &image.image_header().metadata;
+    Some(Head {
+        rows: image.height(),
+        columns: image.width(),
+        is_grey: image.pixel_format().is_grayscale(),
+        bits: metadata.bit_depth.bits_per_sample(),
+        coding: match metadata.xyb_encoded {
+            true => Coding::Lossy,
+            false if is_boxed && bytes.windows(4).any(|window| window == b"jbrd") => Coding::JpegRecompressed,
+            false => Coding::Lossless,
+        },
+    })
+}
 
 /// Decodes a JPEG XL frame. Colour comes out as RGB.
 ///

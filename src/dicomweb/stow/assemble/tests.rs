@@ -2,7 +2,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::stow::{instance::Pieces, spool::Spool};
+use filmroom_dataset::items;
 use filmroom_dataset::{parse, read_json};
+use filmroom_storage::model::Elements;
 
 struct Given(Option<Bytes>);
 
@@ -26,6 +28,7 @@ async fn parts(given: &[(&str, &str, &[u8])]) -> BulkParts {
         parts.entry((*name).to_owned()).or_default().push(BulkPart {
             content_type: ContentType::parse(media_type),
             content,
+            unpacked: None,
         });
     }
     parts
