@@ -134,8 +134,8 @@ def check(name, data_set):
     if answer.status_code < 300:
         url = f"{web}/studies/{data_set.StudyInstanceUID}/series/{data_set.SeriesInstanceUID}/instances/{data_set.SOPInstanceUID}"
         for resource, kind, expected in (
-            ("thumbnail", "image/png", (200,)), ("rendered", "image/jpeg", (200, 400, 406)), ("metadata", "application/dicom+json", (200,)),
-            ("rendered?viewport=32,32", "image/gif", (200, 400, 406)), ("frames/1", "application/octet-stream", (200, 404, 406)),
+            ("thumbnail", "image/png", (200,)), ("rendered", "image/jpeg", (200, 400, 404, 406)), ("metadata", "application/dicom+json", (200,)),
+            ("rendered?viewport=32,32", "image/gif", (200, 400, 404, 406)), ("frames/1", "application/octet-stream", (200, 404, 406)),
             ("frames/1", "image/jls", (200, 404, 406)), ("frames/2", "*/*", (200, 404, 406)),
             ("pixeldata", "*/*", (200, 404, 406, 413)), ("rendered", 'multipart/related; type="image/jpeg"', (200, 400, 404, 406, 413)), ("", "application/dicom", (200, 406)),
         ):
