@@ -98,7 +98,9 @@ pub(super) fn drawing(bytes: &[u8]) {
         bulk: HashMap::new(),
     };
     let elements = data_set.elements();
-    let _ = card::draw(&data_set, elements.text(0x0008_0016));
+    for names in [card::Names::Hidden, card::Names::Shown] {
+        let _ = card::draw(&data_set, elements.text(0x0008_0016), card::SIDE, names);
+    }
     let _ = card::report_lines(&elements, 100, card::Names::Hidden);
     let _ = presentation::pixel_aspect(&elements, 0);
     if let Ok(description) = PixelDescription::read(&elements, 0x7FE0_0010) {
