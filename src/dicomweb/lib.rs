@@ -172,6 +172,7 @@ impl DicomwebState {
             query,
             render: self.render.seen(retrieve.clone()),
             retrieve,
+            kept_metadata: wado::KeptMetadata::default(),
             ..self.clone()
         }
     }

@@ -6,6 +6,7 @@
 use std::{
     io::{Read as _, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -22,6 +23,8 @@ use filmroom_retrieve::RetrieveError;
 
 /// Memory for texts that are kept.
 const KEPT_MAX_BYTES: u64 = 16 << 20;
+/// The tag does not tell one rejected slice from another of the same length: a text that might show the wrong one goes soon.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 /// A longer text is not kept, nor is one that stays longer than the other when it is packed.
 const TEXT_MAX_BYTES: usize = 16 << 20;
 const PACKED_MAX_BYTES: usize = 2 << 20;
@@ -45,7 +48,11 @@ impl Default for KeptMetadata {
     fn default() -> Self {
         let weight = |key: &String, text: &Bytes| u32::try_from(key.len() + text.len() + 128).unwrap_or(u32::MAX);
         Self {
-            texts: Cache::builder().max_capacity(KEPT_MAX_BYTES).weigher(weight).build(),
+            texts: Cache::builder()
+                .max_capacity(KEPT_MAX_BYTES)
+                .weigher(weight)
+                .time_to_live(KEPT_FOR)
+                .build(),
             gathering: Arc::new(Semaphore::new(GATHERED_MAX)),
         }
     }
