@@ -39,11 +39,13 @@ pub enum Action {
     ApproveDisposal,
     /// Have it carried out.
     CarryOutDisposal,
+    /// Let in again what was destroyed.
+    Reinstate,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Query,
         Self::Retrieve,
         Self::Store,
@@ -60,6 +62,7 @@ impl Action {
         Self::ProposeDisposal,
         Self::ApproveDisposal,
         Self::CarryOutDisposal,
+        Self::Reinstate,
     ];
 
     /// True for what nobody does without saying who they are, not even where nobody is asked: it outlasts the day on which
@@ -76,6 +79,7 @@ impl Action {
                 | Self::ProposeDisposal
                 | Self::ApproveDisposal
                 | Self::CarryOutDisposal
+                | Self::Reinstate
         )
     }
 
@@ -99,6 +103,7 @@ impl Action {
             Self::ProposeDisposal => "propose-disposal",
             Self::ApproveDisposal => "approve-disposal",
             Self::CarryOutDisposal => "carry-out-disposal",
+            Self::Reinstate => "reinstate",
         }
     }
 }
@@ -155,11 +160,11 @@ roles! {
     /// Works the queues of the records department.
     HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, AssertFacts, Reject, ProposeDisposal];
     /// Runs the records department.
-    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, Reject, ProposeDisposal, ApproveDisposal, CarryOutDisposal];
+    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, Reject, ProposeDisposal, ApproveDisposal, CarryOutDisposal, Reinstate];
     /// Looks after privacy.
-    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, Hold, WritePolicies, ApproveDisposal];
+    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, Hold, WritePolicies, ApproveDisposal, Reinstate];
     /// Approves what others propose to destroy.
-    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query, ApproveDisposal];
+    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query, ApproveDisposal, Reinstate];
     /// Gives an opinion on what others propose to destroy.
     PhysicianDim "physician-dim" "answers for medical information: gives an opinion on what is to be destroyed" => [Query, ApproveDisposal];
     /// Agrees to what public houses destroy.

@@ -61,6 +61,8 @@ pub struct Route {
     pub path: String,
     /// Who is answered.
     pub rule: Rule,
+    /// What they have to be let do beside.
+    pub also: Option<Action>,
 }
 
 /// The routes of a door, and the table of them.
@@ -103,6 +105,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 method,
                 path: path.to_owned(),
                 rule,
+                also: None,
             });
         }
         self
@@ -170,12 +173,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Asks for a further thing that who is answered has to be let do, whatever else the routes ask for.
     #[must_use]
     pub fn also(self, action: Action) -> Self {
-        self.around(|router| {
+        let mut routes = self.around(|router| {
             router.layer(middleware::from_fn_with_state::<_, _, (State<Rule>, Request)>(
                 Rule::May(action),
                 also,
             ))
-        })
+        });
+        for route in &mut routes.table {
+            route.also = Some(action);
+        }
+        routes
     }
 
     /// The table.

@@ -89,12 +89,12 @@ pub(super) fn routes(dicomweb: &str) -> Routes<Rooms> {
         .get(IN, "/api/v1/tombstones", batches::tombstones)
         .get(IN, "/api/v1/tombstones/{study}", batches::tombstone)
         .post(
-            Rule::Anew(Action::ApproveDisposal),
+            Rule::Anew(Action::Reinstate),
             "/api/v1/tombstones/{study}/reinstate",
             rejections::reinstate,
         )
         .post(
-            APPROVE,
+            Rule::May(Action::Reinstate),
             "/api/v1/tombstones/{study}/refuse-reinstating",
             rejections::refuse_reinstating,
         )
