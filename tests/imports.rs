@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DOORS: [&str; 4] = ["dimse", "dicomweb", "console", "api"];
+const DOORS: [&str; 5] = ["dimse", "dicomweb", "console", "api", "hl7"];
 const ROOMS: [&str; 11] = [
     "audit",
     "ingest",

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::problem::answer;
 
 /// What routes do, in one line, by method and path.
-const SUMMARIES: [(&str, &str); 39] = [
+const SUMMARIES: &[(&str, &str)] = &[
     (
         "GET /api/v1/studies/{study}/retention",
         "How long a study is kept, and why: the decision, every rule, all facts and holds. asOf",
@@ -23,12 +23,24 @@ const SUMMARIES: [(&str, &str); 39] = [
         "Decisions on all studies. status, overdue, asOf, limit, cursor",
     ),
     (
+        "GET /api/v1/retention-survey",
+        "How long all studies are kept: by status, by the year in which they may go, overdue",
+    ),
+    (
         "GET /api/v1/facts",
         "Facts. patient and issuer, or study; limit, cursor",
     ),
     (
         "POST /api/v1/facts",
         "Asserts facts, as JSON or as text/csv: all or none. dryRun",
+    ),
+    (
+        "GET /api/v1/patient-links",
+        "Patients that were merged. patient and issuer, limit, cursor",
+    ),
+    (
+        "POST /api/v1/patient-links/{id}/take-back",
+        "Takes a merge back: reason. If-Match",
     ),
     ("GET /api/v1/holds", "Holds. open, limit, cursor"),
     ("POST /api/v1/holds", "Opens a hold. dryRun"),

@@ -18,15 +18,17 @@ use tokio_util::sync::CancellationToken;
 
 struct Watched {
     store: Store,
+    hl7: Option<Arc<filmroom_hl7::Metrics>>,
     shutdown: CancellationToken,
     started: Duration,
 }
 
 /// `/healthz`: alive. `/readyz`: 200 while new work is taken, 503 while stopping. `/metrics`: Prometheus text.
-pub fn routes(store: Store, shutdown: CancellationToken) -> Routes {
+pub fn routes(store: Store, hl7: Option<Arc<filmroom_hl7::Metrics>>, shutdown: CancellationToken) -> Routes {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let watched = Arc::new(Watched {
         store,
+        hl7,
         shutdown,
         started,
     });
@@ -199,6 +201,9 @@ fn text(watched: &Watched) -> String {
         store.replica_behind as f64,
     );
     scrub(&mut text, &watched.store.scrub_state());
+    if let Some(hl7) = &watched.hl7 {
+        messages(&mut text, hl7.counts());
+    }
     let started = watched.started.as_secs_f64();
     gauge(
         &mut text,
@@ -222,6 +227,35 @@ fn text(watched: &Watched) -> String {
         );
     }
     text
+}
+
+/// HL7 messages, by how they were answered.
+fn messages(text: &mut String, counts: filmroom_hl7::Counts) {
+    let name = "filmroom_hl7_messages_total";
+    let _ = writeln!(
+        text,
+        "# HELP {name} HL7 messages, by how they were answered.\n# TYPE {name} counter"
+    );
+    for (answer, count) in [
+        ("AA", counts.accepted),
+        ("AE", counts.erroneous),
+        ("AR", counts.rejected),
+    ] {
+        let _ = writeln!(text, "{name}{{answer=\"{answer}\"}} {count}");
+    }
+    gauge(
+        text,
+        "filmroom_hl7_connections",
+        "Connections open for HL7 messages.",
+        counts.connections as f64,
+    );
+    let name = "filmroom_hl7_connections_refused_total";
+    let help = "HL7 connections that were closed at once, since as many as may be were open.";
+    let _ = writeln!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}",
+        counts.connections_refused
+    );
 }
 
 fn scrub(text: &mut String, state: &ScrubState) {

@@ -7,6 +7,7 @@ mod demo;
 mod encrypt;
 mod failure;
 mod health;
+mod hl7;
 mod http;
 mod http_trail;
 mod import;

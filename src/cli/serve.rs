@@ -102,14 +102,21 @@ impl Signals {
 pub fn announce(server: &Server) {
     let mut out = std::io::stdout().lock();
     let line = format!(
-        "ready dicom={} http={}://{}{}\n",
+        "ready dicom={} http={}://{}{}{}\n",
         server.dimse_address(),
         server.http_scheme(),
         server.http_address(),
         server
             .dimse_tls_address()
             .map(|address| format!(" dicom-tls={address}"))
-            .unwrap_or_default()
+            .unwrap_or_default(),
+        match server.hl7_addresses() {
+            [] => String::new(),
+            addresses => {
+                let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                format!(" hl7={}", all.join(","))
+            }
+        }
     );
     // A closed standard output is no reason to stop serving.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
@@ -142,7 +149,7 @@ pub fn banner(loaded: &Loaded, server: &Server) {
   Filmroom {version}
 
   DICOM     {dicom_bound}   AE title {title}{tls}
-  HTTP      {scheme}://{http_bound}{callers}
+  HTTP      {scheme}://{http_bound}{callers}{hl7}
   data      {folder}
   settings  {settings}
 {warnings}
@@ -156,6 +163,11 @@ pub fn banner(loaded: &Loaded, server: &Server) {
             .dimse_tls_address()
             .map(|address| format!("\n  DICOM TLS {address}"))
             .unwrap_or_default(),
+        hl7 = server
+            .hl7_addresses()
+            .iter()
+            .map(|address| format!("\n  HL7       {address}"))
+            .collect::<String>(),
         callers = match config.demand() {
             Demand::Credentials => "   callers sign in",
             Demand::Nothing => "",

@@ -19,7 +19,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use super::{
     carried_through::carry_through,
     failure::{Failure, Status},
-    health,
+    health, hl7,
     http::{self, HttpServing},
     http_trail::{self, HttpTrail},
     running::{self, Way},
@@ -66,6 +66,7 @@ pub struct Server {
     /// What was begun to be destroyed is gone on with.
     working: tokio::task::JoinHandle<()>,
     dimse: Serving,
+    hl7: Option<filmroom_hl7::Serving>,
     http: HttpServing,
     /// Where programs of this machine ask, when HTTP is answered by TLS or not on this machine.
     local: Option<HttpServing>,
@@ -87,6 +88,7 @@ impl Server {
             Some(address) => Some(bind(address, "DICOM TLS", "--set dicom.tls_listen=").await?),
             None => None,
         };
+        let hl7_sockets = hl7::Sockets::bind(config).await?;
         let http_listener = bind(config.http.listen, "HTTP", "--http").await?;
         let http_tls = http_tls(config)?;
         let local_listener = match http_tls.is_some() || !is_local(config.http.listen) {
@@ -158,17 +160,11 @@ impl Server {
         let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone())
             .fresh_for(config.access.step_up_within);
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
-        let routes = routes(
-            config,
-            &rooms,
-            [regular, manager],
-            &records,
-            &store,
-            &peers,
-            &admission,
-            &trail,
-            &shutdown,
-        );
+        let hl7 = hl7_sockets.serve(config, trail.trail(), &records, &shutdown);
+        let hl7 = hl7.map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
+        let hl7_metrics = hl7.as_ref().map(filmroom_hl7::Serving::metrics);
+        let routes = routes(config, &rooms, [regular, manager], &records, &peers, &admission, &trail)
+            .merge(health::routes(store.clone(), hl7_metrics, shutdown.clone()));
         let table = routes.table().to_vec();
         let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
@@ -219,6 +215,7 @@ impl Server {
                     rooms,
                     working,
                     dimse,
+                    hl7,
                     http,
                     local,
                     http_scheme,
@@ -248,6 +245,15 @@ impl Server {
     #[must_use]
     pub fn dimse_tls_address(&self) -> Option<SocketAddr> {
         self.dimse.local_addresses().get(1).copied()
+    }
+
+    /// Where HL7 messages are answered, plain before TLS.
+    #[must_use]
+    pub fn hl7_addresses(&self) -> &[SocketAddr] {
+        self.hl7
+            .as_ref()
+            .map(filmroom_hl7::Serving::local_addresses)
+            .unwrap_or_default()
     }
 
     /// Where HTTP is answered.
@@ -297,7 +303,12 @@ impl Server {
                 local.closed().await;
             }
         };
-        tokio::join!(self.dimse.closed(), self.http.closed(), local);
+        let hl7 = async {
+            if let Some(hl7) = self.hl7 {
+                hl7.closed().await;
+            }
+        };
+        tokio::join!(self.dimse.closed(), self.http.closed(), hl7, local);
         // A step that was begun ends, and the next is taken after the next start.
         let _ = self.working.await;
         drop(self.rooms);
@@ -439,20 +450,14 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
 }
 
 /// All routes, each with who is answered.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "everything that a route leads to is named once"
-)]
 fn routes(
     config: &Config,
     rooms: &Rooms,
     [regular, manager]: [Seen; 2],
     records: &Records,
-    store: &Store,
     peers: &Arc<Peers>,
     admission: &Admission,
     trail: &AuditTrail,
-    shutdown: &CancellationToken,
 ) -> Routes {
     let audit = AuditRoom {
         trail: trail.trail().clone(),
@@ -492,7 +497,6 @@ fn routes(
             .layer(middleware::from_fn_with_state(http_trail, http_trail::record))
             .layer(middleware::from_fn(carry_through))
     })
-    .merge(health::routes(store.clone(), shutdown.clone()))
 }
 
 /// What stands before the routes: who asks is found out, and every answer says what browsers must not do with it.
@@ -505,7 +509,7 @@ fn front(routes: Routes, admission: &Admission, is_tls: bool) -> Router {
     })
 }
 
-async fn bind(address: SocketAddr, door: &str, flag: &str) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: SocketAddr, door: &str, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(
             Status::Unavailable,

@@ -177,6 +177,18 @@ impl Config {
         TlsServer::new(files, clients, dicom.tls_version_min).map(Some)
     }
 
+    /// How those that send HL7 messages by TLS are answered: they show a certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the files do not do.
+    pub fn hl7_tls(&self) -> Result<Option<TlsServer>, TlsError> {
+        let (Some(files), Some(authorities)) = (self.tls_files(), self.dicom.tls_authorities.clone()) else {
+            return Ok(None);
+        };
+        let clients = ClientCertificates::Required(authorities);
+        TlsServer::new(files, clients, self.dicom.tls_version_min).map(Some)
+    }
+
     /// How TLS peers are called, where authorities are named.
     ///
     /// # Errors

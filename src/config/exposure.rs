@@ -28,6 +28,7 @@ pub fn check_exposure(config: &Config) -> Result<(), ConfigError> {
     if !insecure.covers_http() {
         problems.extend(http(config));
     }
+    problems.extend(hl7(config));
     match problems.is_empty() {
         true => Ok(()),
         false => Err(ConfigError { problems }),
@@ -90,6 +91,22 @@ fn dicom_tls(config: &Config) -> Option<String> {
             "dicom.tls_listen = {address} is reached by other machines, and callers need neither certificate nor user: whoever \
              reaches the port can {DICOM_LOSS}. Say dicom.tls_callers = \"required\" or dicom.user_identity = \"required\", or \
              accept it with --insecure=dicom"
+        )
+    })
+}
+
+/// What messages tell decides how long studies are kept, so that nobody may tell it who is not known. Plain MLLP knows addresses alone.
+fn hl7(config: &Config) -> Option<String> {
+    let address = config.hl7.listen.filter(|address| !is_loopback(*address))?;
+    let senders = &config.hl7.senders;
+    let is_known = !senders.is_empty() && senders.iter().all(|sender| sender.address.is_some());
+    (!is_known).then(|| {
+        format!(
+            "hl7.listen = {address} is reached by other machines, and whoever reaches the port could tell of deaths and visits that \
+             never were. Either\n  \
+             - name each system that may send with its address: hl7.senders = [\"APPLICATION|FACILITY@10.0.0.5\"], or\n  \
+             - answer by TLS those that show a certificate: hl7.tls_listen = \"{address}\" with dicom.tls_certificate, \
+             dicom.tls_key and dicom.tls_authorities"
         )
     })
 }

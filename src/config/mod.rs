@@ -6,6 +6,7 @@
 mod audit;
 mod doors;
 mod exposure;
+mod hl7;
 mod load;
 mod objects;
 mod records;
@@ -21,7 +22,7 @@ pub use load::{ConfigError, FILE_DEFAULT, FILE_VARIABLE, FlagValue, Loaded, Sour
 pub use objects::{
     AcknowledgeAt, CredentialsFrom, EncryptedBy, LockedAs, Objects, ObjectsAt, PathStyle, ReplicaS3, S3,
 };
-pub use records::{ClockOffset, Records};
+pub use records::Records;
 pub use section::{Section, Setting};
 pub use settings::{Access, Config, Data, Dicom, Http, Log, Replica, Run, Scrub, Storage, Worklist};
 pub use value::{Authentication, Given, Insecure, LogFilter, LogFormat, Secret, Size, TlsCallers, Value, WebOrigin};

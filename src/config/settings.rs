@@ -11,6 +11,7 @@ use filmroom_storage::{
 
 use super::{
     audit::Audit,
+    hl7::Hl7,
     objects::{AcknowledgeAt, Objects, ReplicaS3, S3},
     records::Records,
     section::{Section, Setting, section},
@@ -491,6 +492,7 @@ tree! {
     dicom: Dicom "dicom",
     http: Http "http",
     worklist: Worklist "worklist",
+    hl7: Hl7 "hl7",
     records: Records "records",
     storage: Storage "storage",
     objects: Objects "objects",

@@ -42,6 +42,8 @@ impl Actor {
 
 /// Who may assert facts.
 pub(crate) const ASSERT: &[&str] = &["him-clerk", "him-manager", "interface"];
+/// Who may say that a merge was none.
+pub(crate) const PART: &[&str] = &["him-manager"];
 /// Who may open holds.
 pub(crate) const HOLD: &[&str] = &["legal", "privacy-officer", "him-manager"];
 /// Who may open holds for research.

@@ -1,6 +1,9 @@
 //! What follows from the lines of the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use filmroom_retention::{OtherStudy, Policies};
 use filmroom_storage::journal::Decision;
@@ -13,6 +16,7 @@ use super::{
     event::Event,
     fact::{Fact, Row, Subject},
     holds::{HoldRecord, Release},
+    links::Links,
     policies::{Submission, SubmissionState},
     reinstate::{ReinstateAsked, Reinstated},
     rejection::{Decided, Rejections},
@@ -29,6 +33,7 @@ pub(crate) struct Book {
     rows: Vec<Row>,
     by_id: HashMap<String, usize>,
     by_subject: HashMap<Subject, Vec<usize>>,
+    pub(crate) links: Links,
     pub(crate) holds: BTreeMap<String, HoldRecord>,
     pub(crate) submissions: BTreeMap<u64, Submission>,
     pub(crate) policies: Policies,
@@ -76,7 +81,8 @@ impl Book {
         self.applied = self.applied.max(number);
         self.latest = self.latest.max(Some(at));
         match event {
-            Event::Facts { by, facts } => {
+            Event::Facts { by, facts, message } => {
+                let message = message.map(Arc::new);
                 for (place, said) in facts.into_iter().enumerate() {
                     self.add_fact(Row {
                         id: format!("f{number}-{}", place + 1),
@@ -84,10 +90,18 @@ impl Book {
                         asserted_by: by.subject.clone(),
                         asserted_at: at,
                         known_on: at.date(),
+                        message: message.clone(),
                         active: true,
                     });
                 }
             }
+            Event::PatientsLinked {
+                by,
+                message,
+                survivor,
+                subsumed,
+            } => self.links.link(number, at, &by, message, survivor, subsumed),
+            Event::PatientsParted { by, link, reason } => self.links.take_back(number, &by, &link, reason),
             Event::HoldOpened { by, hold } => {
                 let hold = HoldRecord::new(number, at, &by, hold);
                 self.holds.insert(hold.hold.id.clone(), hold);

@@ -7,7 +7,7 @@ use super::{
     fact::{FactName, NewFact},
 };
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "patient",
     "issuer",
     "study",
@@ -15,6 +15,7 @@ const COLUMNS: [&str; 9] = [
     "value",
     "date",
     "source",
+    "visit",
     "supersedes",
     "note",
 ];
@@ -117,6 +118,7 @@ fn fact(of: impl Fn(&str) -> Option<String>) -> Result<NewFact, String> {
         value: of("value"),
         date: date.map_err(|error| error.to_string())?,
         source: of("source").unwrap_or_else(|| "csv".to_owned()),
+        visit: of("visit").unwrap_or_default(),
         supersedes: of("supersedes")
             .map(|ids| ids.split_whitespace().map(str::to_owned).collect())
             .unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Decisions on studies: of one, with all that led to it, and of all, page by page.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::fmt::Write as _;
 
 use filmroom_retention::{Decision, Simulation, Status, Traced, trace};
 use filmroom_storage::index::{StudyCursor, StudySelector};
@@ -21,6 +21,12 @@ pub struct DecisionFilter {
     pub status: Option<Status>,
     /// Only those that a person has to look at, since they are kept longer than allowed.
     pub overdue: bool,
+}
+
+impl DecisionFilter {
+    fn lets(self, decision: &Decision) -> bool {
+        self.status.is_none_or(|status| decision.status == status) && (!self.overdue || decision.review.is_some())
+    }
 }
 
 /// A page of decisions, newest study date first.
@@ -68,8 +74,9 @@ impl Records {
                 return Err(RecordsError::Unknown("there is no such study".to_owned()));
             };
             let decision = looked.decide(&book.policies, as_of);
-            let (patient, study) = (Subject::Patient(looked.patient.clone()), Subject::Study(study));
-            let facts = book.rows_of(&patient).chain(book.rows_of(&study));
+            let person = book.links.person(&looked.patient).into_iter().map(Subject::Patient);
+            let subjects: Vec<Subject> = person.chain([Subject::Study(study)]).collect();
+            let facts = subjects.iter().flat_map(|subject| book.rows_of(subject));
             Ok(Explained {
                 digest: decision.digest(),
                 trace: trace(&looked.facts, &book.policies, &decision, as_of),
@@ -105,6 +112,11 @@ impl Records {
         };
         self.blocking(move |room| {
             let as_of = as_of.unwrap_or_else(|| room.today());
+            if as_of == room.today()
+                && let Some(page) = room.decisions_at_hand(filter, after.as_ref(), limit)?
+            {
+                return Ok(page);
+            }
             let book = room.book();
             let index = room.inner.store.index();
             let mut looking = Looking::new(room, &book);
@@ -118,9 +130,7 @@ impl Records {
                     let decision = looking.at(&record)?.decide(&book.policies, as_of);
                     looked_at += 1;
                     after = Some(place);
-                    let is_wanted = filter.status.is_none_or(|status| decision.status == status)
-                        && (!filter.overdue || decision.review.is_some());
-                    if is_wanted {
+                    if filter.lets(&decision) {
                         decisions.push(decision);
                     }
                     if decisions.len() >= limit || looked_at >= LOOKED_MAX {
@@ -135,6 +145,42 @@ impl Records {
         .await
     }
 
+    /// The same from what was decided of all studies, each decided on again; `None` where that does not tell.
+    fn decisions_at_hand(
+        &self,
+        filter: DecisionFilter,
+        after: Option<&StudyCursor>,
+        limit: usize,
+    ) -> Result<Option<DecisionPage>, RecordsError> {
+        let is_overdue = match filter {
+            DecisionFilter { overdue: true, .. } => true,
+            DecisionFilter {
+                status: Some(Status::Expired),
+                ..
+            } => false,
+            _ => return Ok(None),
+        };
+        let Some(listed) = self.listed(is_overdue, after, limit) else {
+            return Ok(None);
+        };
+        let book = self.book();
+        let mut looking = Looking::new(self, &book);
+        let next = (listed.len() == limit)
+            .then(|| listed.last().map(|(place, _)| shown(place)))
+            .flatten();
+        let mut decisions = Vec::new();
+        for (_, study) in listed {
+            let Some(looked) = looking.at_uid(&study)? else {
+                continue;
+            };
+            let decision = looked.decide(&book.policies, self.today());
+            if filter.lets(&decision) {
+                decisions.push(decision);
+            }
+        }
+        Ok(Some(DecisionPage { decisions, next }))
+    }
+
     /// What other policies would do to all studies. Blocks for as long as they take to be read.
     pub(crate) fn simulated(
         &self,
@@ -142,24 +188,13 @@ impl Records {
         as_of: Date,
         listed_max: usize,
     ) -> Result<Simulation, RecordsError> {
-        let book = self.book();
-        let index = self.inner.store.index();
-        let index: &dyn filmroom_storage::index::Index = Arc::as_ref(&index);
-        let mut looking = Looking::new(self, &book);
-        let (mut simulation, mut after) = (Simulation::default(), None);
-        loop {
-            let page = index.studies(&StudySelector::All, after.as_ref(), PAGE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(simulation);
-            };
-            after = Some(last.clone());
-            for (_, record) in &page {
-                let looked = looking.at(record)?;
-                let before = looked.decide(&book.policies, as_of);
-                let after = looked.decide(policies, as_of);
-                simulation.add(&before, &after, looked.bytes, listed_max);
-            }
-        }
+        let mut simulation = Simulation::default();
+        self.each_study(|_, looked, now| {
+            let before = looked.decide(now, as_of);
+            let after = looked.decide(policies, as_of);
+            simulation.add(&before, &after, looked.bytes, listed_max);
+        })?;
+        Ok(simulation)
     }
 }
 

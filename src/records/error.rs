@@ -3,6 +3,8 @@
 use filmroom_storage::{index::IndexError, journal::JournalError, state::StateError, store::StoreError};
 use serde::Serialize;
 
+use super::MergeRefused;
+
 /// Something wrong in what was given, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -21,6 +23,9 @@ pub enum RecordsError {
     /// What was given makes no sense: 400.
     #[error("{}", shown(.0))]
     Invalid(Vec<Problem>),
+    /// Patients that cannot be merged, and which of them: 409.
+    #[error("{1}")]
+    Merge(usize, MergeRefused),
     /// There is none: 404.
     #[error("{0}")]
     Unknown(String),

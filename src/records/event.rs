@@ -7,13 +7,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Actor,
+    Actor, Message, PatientKey,
     disposal::{Item, LeftItem},
-    fact::NewFact,
-    holds::NewHold,
+    fact::{NewFact, Subject},
+    holds::{NewHold, Scope},
     policies::Simulated,
     rejection::{NoteAt, RejectionReason},
 };
+
+/// Whose studies may be decided on otherwise by an event.
+pub(crate) enum Stirs {
+    Nothing,
+    These(Vec<Subject>),
+    /// Those that a hold is on.
+    Hold(String),
+    /// Those of the patients of a merge.
+    Link(String),
+    Scope(Box<Scope>),
+    Everything,
+}
+
+impl Event {
+    pub(crate) fn stirs(&self) -> Stirs {
+        match self {
+            Self::Facts { facts, .. } => Stirs::These(facts.iter().filter_map(NewFact::subject).collect()),
+            Self::PatientsLinked { survivor, .. } => Stirs::These(vec![Subject::Patient(survivor.clone())]),
+            Self::PatientsParted { link, .. } => Stirs::Link(link.clone()),
+            Self::HoldOpened { hold, .. } => Stirs::Scope(Box::new(hold.scope.clone())),
+            Self::HoldReleased { hold, .. } => Stirs::Hold(hold.clone()),
+            Self::InstancesRejected { studies, .. } | Self::InstancesRestored { studies, .. } => {
+                Stirs::These(studies.keys().cloned().map(Subject::Study).collect())
+            }
+            Self::PolicyPublished { .. } => Stirs::Everything,
+            _ => Stirs::Nothing,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -21,6 +50,22 @@ pub(crate) enum Event {
     Facts {
         by: Actor,
         facts: Vec<NewFact>,
+        /// The message that said so, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Message>,
+    },
+    /// From now on two identifiers are one person's.
+    PatientsLinked {
+        by: Actor,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Message>,
+        survivor: PatientKey,
+        subsumed: PatientKey,
+    },
+    PatientsParted {
+        by: Actor,
+        link: String,
+        reason: String,
     },
     HoldOpened {
         by: Actor,

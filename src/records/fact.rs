@@ -1,15 +1,13 @@
 //! Facts: what somebody said of a patient or a study, and who, and when.
 
-use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
-use filmroom_retention::{Death, Encounter, FLAGS, Flag, PartialDate, Purpose, Source, is_flag};
+use filmroom_retention::{Encounter, FLAGS, PartialDate, Purpose, Source, is_flag};
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
-use super::{Actor, Problem, Records, RecordsError, actor, event::Event};
+use super::Message;
 
-/// Most facts that are taken at once.
-const FACTS_MAX: usize = 10_000;
 /// Longest text of a field, in bytes.
 const TEXT_BYTES_MAX: usize = 200;
 
@@ -74,6 +72,8 @@ names! {
     Birth = "patient.birth" of Patient,
     /// A date, or `unknown` of somebody who is known to be dead.
     Death = "patient.death" of Patient,
+    /// `M`, `F` or `O`, as in DICOM.
+    Sex = "patient.sex" of Patient,
     /// A date.
     LastEncounter = "patient.last_encounter" of Patient,
     /// A stay or visit: `2022-06-10/2022-06-15`, `2022-06-10/` while it lasts.
@@ -122,6 +122,9 @@ pub struct NewFact {
     /// Where it comes from: a system, a form.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// Of a stay or visit its number, by which its source tells it from others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub visit: String,
     /// Ids of facts that do not count any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<String>,
@@ -147,8 +150,15 @@ pub struct Fact {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub asserted_at: OffsetDateTime,
+    /// The message that said so.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    pub message: Option<Arc<Message>>,
     /// It counts: nothing later supersedes it.
     pub active: bool,
+}
+
+fn shared<S: serde::Serializer>(message: &Option<Arc<Message>>, serializer: S) -> Result<S::Ok, S::Error> {
+    message.as_deref().serialize(serializer)
 }
 
 impl NewFact {
@@ -184,7 +194,7 @@ impl NewFact {
         {
             wrong.push(format!("study: {error}"));
         }
-        let texts = [&self.source, &self.note, &self.issuer];
+        let texts = [&self.source, &self.note, &self.issuer, &self.visit];
         let all = texts
             .into_iter()
             .chain(self.patient.as_ref())
@@ -206,6 +216,9 @@ impl NewFact {
         }
         if self.date.is_some() && self.fact != FactName::Flag {
             wrong.push("only a flag has a date beside its value".to_owned());
+        }
+        if !self.visit.is_empty() && self.fact != FactName::Encounter {
+            wrong.push("only a stay or visit has a number".to_owned());
         }
         wrong
     }
@@ -231,6 +244,7 @@ fn wrong_value(fact: FactName, value: &str) -> Option<String> {
         | FactName::EmploymentEnd
         | FactName::EncounterEnd
         | FactName::Completed => date(value),
+        FactName::Sex => (!["M", "F", "O"].contains(&value)).then(|| format!("\"{shown}\" is none of M, F, O")),
         FactName::Encounter => match encounter(value) {
             Some(_) => None,
             None => Some(format!(
@@ -253,7 +267,7 @@ fn wrong_value(fact: FactName, value: &str) -> Option<String> {
     }
 }
 
-fn encounter(value: &str) -> Option<Encounter> {
+pub(crate) fn encounter(value: &str) -> Option<Encounter> {
     let (start, end) = value.split_once('/')?;
     let start: PartialDate = start.parse().ok()?;
     let end = match end {
@@ -273,6 +287,7 @@ pub(crate) struct Row {
     pub(crate) asserted_at: OffsetDateTime,
     /// The day of it.
     pub(crate) known_on: Date,
+    pub(crate) message: Option<Arc<Message>>,
     pub(crate) active: bool,
 }
 
@@ -282,7 +297,8 @@ impl Row {
         let value = self.said.value.as_deref();
         let of_several = match self.said.fact {
             FactName::Flag | FactName::Programme => value,
-            // A stay is told by its beginning.
+            FactName::Encounter if !self.said.visit.is_empty() => Some(self.said.visit.as_str()),
+            // A stay without a number is told by its beginning.
             FactName::Encounter => value.and_then(|value| value.split('/').next()),
             _ => None,
         };
@@ -296,170 +312,8 @@ impl Row {
             precision: self.said.precision(),
             asserted_by: self.asserted_by.clone(),
             asserted_at: self.asserted_at,
+            message: self.message.clone(),
             active: self.active,
         }
-    }
-}
-
-/// What counts of the facts of one subject.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) birth: Option<PartialDate>,
-    pub(crate) death: Option<Death>,
-    pub(crate) last_encounter: Option<PartialDate>,
-    pub(crate) encounters: Vec<Encounter>,
-    pub(crate) flags: Vec<Flag>,
-    pub(crate) trial_end: Option<PartialDate>,
-    pub(crate) employment_end: Option<PartialDate>,
-    pub(crate) encounter_end: Option<PartialDate>,
-    pub(crate) completed: Option<PartialDate>,
-    pub(crate) purpose: Option<Purpose>,
-    pub(crate) site: Option<String>,
-    pub(crate) source: Option<Source>,
-    pub(crate) programmes: Vec<String>,
-    pub(crate) conflicts: Vec<String>,
-}
-
-impl Known {
-    pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Self {
-        let mut known = Self::default();
-        let active = || rows.clone().filter(|row| row.active && row.said.value.is_some());
-        let single = |name: FactName, conflicts: &mut Vec<String>| {
-            let values: BTreeSet<PartialDate> = active()
-                .filter(|row| row.said.fact == name)
-                .filter_map(|row| row.said.value.as_ref()?.parse().ok())
-                .collect();
-            if values.len() > 1 {
-                let all: Vec<String> = values.iter().map(PartialDate::to_string).collect();
-                conflicts.push(format!(
-                    "sources do not agree on {}: {}; the latest counts until one is superseded",
-                    name.word(),
-                    all.join(", ")
-                ));
-            }
-            values.into_iter().max_by_key(|date| (date.latest(), !date.is_whole()))
-        };
-        let mut conflicts = Vec::new();
-        known.birth = single(FactName::Birth, &mut conflicts);
-        known.death = single(FactName::Death, &mut conflicts).map(Death::On);
-        known.trial_end = single(FactName::TrialEnd, &mut conflicts);
-        known.employment_end = single(FactName::EmploymentEnd, &mut conflicts);
-        known.encounter_end = single(FactName::EncounterEnd, &mut conflicts);
-        known.completed = single(FactName::Completed, &mut conflicts);
-        // That somebody was seen twice is no conflict.
-        known.last_encounter = single(FactName::LastEncounter, &mut Vec::new());
-        for row in active() {
-            let Some(value) = &row.said.value else { continue };
-            match row.said.fact {
-                FactName::Death if value == "unknown" => {
-                    known.death = known.death.or(Some(Death::KnownOn(row.known_on)));
-                }
-                FactName::Encounter => known.encounters.extend(encounter(value)),
-                FactName::Flag => known.flags.push(Flag {
-                    name: value.clone(),
-                    date: row.said.date,
-                    known_on: row.known_on,
-                }),
-                FactName::Purpose => known.purpose = Purpose::of(value),
-                FactName::Source => known.source = Source::of(value),
-                FactName::Site => known.site = Some(value.clone()),
-                FactName::Programme => known.programmes.push(value.clone()),
-                _ => {}
-            }
-        }
-        known.conflicts = conflicts;
-        known
-    }
-}
-
-impl Records {
-    /// Asserts facts, all or none. Later ones of the same source about the same take the place of earlier ones; others are
-    /// superseded by name. Batches are looked at again. Returns them with their ids.
-    ///
-    /// # Errors
-    /// [`RecordsError::Invalid`] naming each that is wrong, by its place from 1.
-    pub async fn assert_facts(
-        &self,
-        by: &Actor,
-        facts: Vec<NewFact>,
-        only_try: bool,
-    ) -> Result<Vec<Fact>, RecordsError> {
-        by.needs(actor::ASSERT, "assert facts")?;
-        self.check_facts(&facts, |place| format!("fact {place}"))?;
-        if only_try {
-            return Ok(Vec::new());
-        }
-        let _deciding = self.turn().await;
-        let number = self.decide(Event::Facts { by: by.clone(), facts }).await?;
-        let asserted = self.book().facts_of_decision(number);
-        self.refresh_batches().await?;
-        Ok(asserted)
-    }
-
-    /// The same from a table of comma-separated values (RFC 4180) with the columns `patient`, `issuer`, `study`, `fact`, `value`,
-    /// `date`, `source`, `supersedes` (ids with spaces between) and `note`, as far as they are there.
-    ///
-    /// # Errors
-    /// [`RecordsError::Invalid`] naming each line that is wrong; then none is taken.
-    pub async fn import_facts(&self, by: &Actor, table: &str, only_try: bool) -> Result<Vec<Fact>, RecordsError> {
-        by.needs(actor::ASSERT, "assert facts")?;
-        let (facts, lines) = super::comma_separated::facts(table)?;
-        self.check_facts(&facts, |place| {
-            format!("line {}", lines.get(place - 1).copied().unwrap_or_default())
-        })?;
-        self.assert_facts(by, facts, only_try).await
-    }
-
-    fn check_facts(&self, facts: &[NewFact], at: impl Fn(usize) -> String) -> Result<(), RecordsError> {
-        if facts.is_empty() || facts.len() > FACTS_MAX {
-            let what = format!("there are {} facts; 1 to {FACTS_MAX} are taken at once", facts.len());
-            return Err(RecordsError::invalid("", what));
-        }
-        let mut problems = Vec::new();
-        let book = self.book();
-        let mut seen = HashSet::new();
-        for (place, fact) in facts.iter().enumerate() {
-            let place = at(place + 1);
-            for what in fact.problems() {
-                problems.push(Problem {
-                    at: place.clone(),
-                    what,
-                });
-            }
-            for id in &fact.supersedes {
-                let is_of_subject = book
-                    .fact(id)
-                    .is_some_and(|row| row.said.subject() == fact.subject() && row.said.fact == fact.fact);
-                if !is_of_subject {
-                    problems.push(Problem {
-                        at: place.clone(),
-                        what: format!("it supersedes {id}, which is no {} of the same", fact.fact.word()),
-                    });
-                }
-            }
-            if !seen.insert(serde_json::to_string(fact).unwrap_or_default()) {
-                problems.push(Problem {
-                    at: place,
-                    what: "it is there twice".to_owned(),
-                });
-            }
-        }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        problems.truncate(200);
-        Err(RecordsError::Invalid(problems))
-    }
-
-    /// All that was said of a patient or a study, oldest first.
-    #[must_use]
-    pub fn facts_about(&self, subject: &Subject) -> Vec<Fact> {
-        self.book().rows_of(subject).map(Row::shown).collect()
-    }
-
-    /// Facts behind one of an id, oldest first.
-    #[must_use]
-    pub fn facts(&self, after: Option<&str>, limit: usize) -> Vec<Fact> {
-        self.book().facts_after(after, limit)
     }
 }

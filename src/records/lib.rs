@@ -12,6 +12,7 @@
 )]
 
 mod actor;
+mod asserting;
 mod book;
 mod canonical;
 mod certificate;
@@ -23,19 +24,24 @@ mod event;
 mod fact;
 mod holds;
 mod keys;
+mod known;
+mod links;
+mod message;
 mod policies;
 mod reinstate;
 mod rejection;
 mod returned;
 mod study;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod witness;
+mod zone;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use filmroom_storage::store::Store;
-use time::{Date, OffsetDateTime, UtcOffset};
+use filmroom_storage::{index::ChangePlace, store::Store};
+use time::{Date, OffsetDateTime, PrimitiveDateTime};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -46,15 +52,20 @@ pub use disposal::{Batch, BatchState, Item, ItemState, Proposal, Refused, Tombst
 pub use error::{Problem, RecordsError};
 pub use fact::{Fact, FactName, NewFact, PatientKey, Subject};
 pub use holds::{HoldRecord, NewHold, Release, Scope};
+pub use links::{MergeRefused, PatientLink};
+pub use message::{Heard, Message, Said, Told, Visit, VisitChange};
 pub use policies::{PolicyVersion, Submission, SubmissionState};
 pub use reinstate::{ReinstateAsked, Reinstated};
 pub use rejection::{NoteGate, Reclassified, Rejection, RejectionReason, View, Which};
 pub use returned::Returned;
+pub use survey::{Count, Survey};
 pub use witness::Witness;
+pub use zone::Zone;
 
 use book::Book;
 use event::Event;
 use keys::Keys;
+use survey::{Pending, Standing};
 
 /// The kind under which the journal has what this room decides.
 const KIND: &str = "records";
@@ -68,8 +79,8 @@ const LOOK_THROUGH: std::time::Duration = std::time::Duration::from_secs(3600);
 pub struct Options {
     /// The site of studies of which nobody said another.
     pub site: String,
-    /// The offset of its clocks from UTC, in winter: a day is over when it is over there.
-    pub utc_offset: UtcOffset,
+    /// The time zone of its clocks: a day is over when it is over there.
+    pub zone: Zone,
     /// The site is a public one, where approvals may be needed that others do not need.
     pub is_public: bool,
     /// How long backups are kept, in days: certificates say when the last copy is gone. `None` where there are none.
@@ -84,7 +95,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             site: "main".to_owned(),
-            utc_offset: UtcOffset::UTC,
+            zone: Zone::default(),
             is_public: false,
             backups_days: None,
             witness: None,
@@ -112,6 +123,12 @@ struct Inner {
     /// A batch was begun to be carried out.
     begun: tokio::sync::Notify,
     book: RwLock<Book>,
+    /// What was decided of all studies.
+    standing: Mutex<Option<Standing>>,
+    /// What is not in there yet.
+    pending: Mutex<Pending>,
+    /// The latest change of the archive that is, or is pending.
+    followed: Mutex<Option<ChangePlace>>,
 }
 
 impl Records {
@@ -136,6 +153,9 @@ impl Records {
                 writing: Arc::default(),
                 begun: tokio::sync::Notify::new(),
                 book: RwLock::new(book),
+                standing: Mutex::default(),
+                pending: Mutex::default(),
+                followed: Mutex::default(),
             }),
         })
     }
@@ -144,7 +164,13 @@ impl Records {
     #[must_use]
     pub fn today(&self) -> Date {
         let now = (self.inner.options.clock)();
-        now.to_offset(self.inner.options.utc_offset).date()
+        self.inner.options.zone.day(now)
+    }
+
+    /// A time of the site's clocks that names no zone.
+    #[must_use]
+    pub fn at_site(&self, at: PrimitiveDateTime) -> OffsetDateTime {
+        self.inner.options.zone.at(at)
     }
 
     /// The public key that certificates are signed with, in hexadecimal.
@@ -153,8 +179,31 @@ impl Records {
         self.inner.keys.public_key()
     }
 
-    /// Goes on with disposals that were begun, and looks after batches, until `shutdown` is cancelled.
+    /// Goes on with disposals that were begun, looks after batches, and keeps what was decided of all studies up to date, until
+    /// `shutdown` is cancelled.
     pub async fn work(self, shutdown: CancellationToken) {
+        let surveying = self.clone().keep_surveying(shutdown.clone());
+        tokio::join!(self.go_on_working(shutdown), surveying);
+    }
+
+    async fn keep_surveying(self, shutdown: CancellationToken) {
+        let mut failures = 0_u32;
+        loop {
+            match self.blocking(Self::keep_up).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures = failures.saturating_add(1).min(60);
+                    tracing::error!(%error, "what is decided of all studies is not kept up to date; it is tried again");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK * (1 + failures)) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn go_on_working(self, shutdown: CancellationToken) {
         let mut looked: Option<std::time::Instant> = None;
         loop {
             if let Err(error) = self.go_on().await {
@@ -185,6 +234,18 @@ impl Records {
         }
     }
 
+    fn standing(&self) -> MutexGuard<'_, Option<Standing>> {
+        self.inner.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Option<ChangePlace>> {
+        self.inner.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn book(&self) -> RwLockReadGuard<'_, Book> {
         self.inner.book.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,8 +265,13 @@ impl Records {
         self.carried_through(|room| async move {
             let payload = serde_json::to_value(&event).map_err(|error| RecordsError::Failed(error.to_string()))?;
             let decision = room.inner.store.journal().append(KIND, payload).await?;
-            let mut book = room.inner.book.write().unwrap_or_else(PoisonError::into_inner);
-            book.apply(decision.number, decision.at, event);
+            let stirs = event.stirs();
+            {
+                let mut book = room.inner.book.write().unwrap_or_else(PoisonError::into_inner);
+                book.apply(decision.number, decision.at, event);
+            }
+            // Behind the book: what is looked at again sees it.
+            room.stirred_by(&stirs);
             Ok(decision.number)
         })
         .await

@@ -10,9 +10,9 @@ use filmroom_storage::{
     index::{Index, StudySelector},
     model::{StudyInstanceUid, StudyRecord, Tag},
 };
-use time::{Date, OffsetDateTime, UtcOffset};
+use time::{Date, OffsetDateTime};
 
-use super::{PatientKey, Records, RecordsError, Subject, book::Book, fact::Known, holds::HoldRecord};
+use super::{PatientKey, Records, RecordsError, Subject, book::Book, holds::HoldRecord, known::Known};
 
 /// (0010,0030).
 const PATIENT_BIRTH_DATE: Tag = 0x0010_0030;
@@ -71,18 +71,22 @@ impl<'a> Holds<'a> {
         sorted
     }
 
-    fn on(&self, study: &StudyRecord, patient: &PatientKey, site: &str) -> Vec<HoldRecord> {
+    /// The holds on a study. `person`: its patient, by each identifier.
+    fn on(&self, study: &StudyRecord, person: &[PatientKey], site: &str) -> Vec<HoldRecord> {
         let of_study = self.by_study.get(study.study_instance_uid.as_str());
-        let of_patient = self.by_patient.get(patient.id.as_str());
+        let of_patient = person
+            .iter()
+            .filter_map(|patient| self.by_patient.get(patient.id.as_str()));
         let mut found: Vec<HoldRecord> = of_study
             .into_iter()
             .chain(of_patient)
             .flatten()
             .chain(&self.others)
-            .filter(|hold| hold.is_on(study, patient, site))
+            .filter(|hold| person.iter().any(|patient| hold.is_on(study, patient, site)))
             .map(|hold| (*hold).clone())
             .collect();
-        found.sort_by_key(|hold| hold.opened_at);
+        found.sort_by(|one, other| (one.opened_at, &one.hold.id).cmp(&(other.opened_at, &other.hold.id)));
+        found.dedup_by(|one, other| one.hold.id == other.hold.id);
         found
     }
 }
@@ -115,7 +119,8 @@ impl<'a> Looking<'a> {
         let known = self.known(record);
         let site = self.site(record, &known);
         let uid = record.study_instance_uid.as_str();
-        let mut holds = self.holds.on(record, &patient, &site);
+        let person = self.book.links.person(&patient);
+        let mut holds = self.holds.on(record, &person, &site);
         if let Some((since, by)) = self.book.rejections.for_safety(uid) {
             holds.push(HoldRecord::for_safety(uid, since, by));
         }
@@ -139,7 +144,7 @@ impl<'a> Looking<'a> {
             flags: known.flags,
             rejected_as: self.book.rejections.of_whole(uid, record.number_of_instances),
             site,
-            patient: self.patient(&patient, record)?,
+            patient: self.patient(person, record)?,
         };
         Ok(Looked {
             facts,
@@ -150,8 +155,7 @@ impl<'a> Looking<'a> {
     }
 
     fn day(&self, at: OffsetDateTime) -> Date {
-        let offset: UtcOffset = self.room.inner.options.utc_offset;
-        at.to_offset(offset).date()
+        self.room.inner.options.zone.day(at)
     }
 
     fn known(&self, record: &StudyRecord) -> Known {
@@ -176,37 +180,41 @@ impl<'a> Looking<'a> {
         }
     }
 
-    fn patient(&mut self, key: &PatientKey, record: &StudyRecord) -> Result<Arc<PatientFacts>, RecordsError> {
+    /// What is known of a patient, by each identifier, in order.
+    fn patient(&mut self, person: Vec<PatientKey>, record: &StudyRecord) -> Result<Arc<PatientFacts>, RecordsError> {
         // Studies without a patient's ID belong together in nothing.
-        if key.id.is_empty() {
-            return Ok(Arc::new(self.put_together(None, std::slice::from_ref(record))));
-        }
-        if let Some(known) = self.patients.get(key) {
+        let Some(first) = person.first().filter(|key| !key.id.is_empty()) else {
+            return Ok(Arc::new(self.put_together(&[], std::slice::from_ref(record))));
+        };
+        if let Some(known) = self.patients.get(first) {
             return Ok(Arc::clone(known));
         }
-        let selector = StudySelector::PatientId(key.id.clone());
-        let (mut studies, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.index.studies(&selector, after.as_ref(), PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            studies.extend(
-                page.into_iter()
-                    .map(|(_, record)| record)
-                    .filter(|record| patient_of(record) == *key),
-            );
+        let mut studies = Vec::new();
+        for key in &person {
+            let selector = StudySelector::PatientId(key.id.clone());
+            let mut after = None;
+            loop {
+                let page = self.index.studies(&selector, after.as_ref(), PAGE)?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                studies.extend(
+                    page.into_iter()
+                        .map(|(_, record)| record)
+                        .filter(|record| patient_of(record) == *key),
+                );
+            }
         }
-        let facts = Arc::new(self.put_together(Some(key), &studies));
+        let facts = Arc::new(self.put_together(&person, &studies));
         if self.patients.len() >= PATIENTS_MAX {
             self.patients.clear();
         }
-        self.patients.insert(key.clone(), Arc::clone(&facts));
+        self.patients.insert(first.clone(), Arc::clone(&facts));
         Ok(facts)
     }
 
-    fn put_together(&self, key: Option<&PatientKey>, studies: &[StudyRecord]) -> PatientFacts {
-        let known = key.map(|key| Known::of(self.book.rows_of(&Subject::Patient(key.clone()))));
-        let known = known.unwrap_or_default();
+    fn put_together(&self, person: &[PatientKey], studies: &[StudyRecord]) -> PatientFacts {
+        let subjects: Vec<Subject> = person.iter().cloned().map(Subject::Patient).collect();
+        let known = Known::of(subjects.iter().flat_map(|subject| self.book.rows_of(subject)));
         let mut conflicts = known.conflicts;
         // What headers say counts where nobody said otherwise.
         let births: BTreeSet<PartialDate> = studies
@@ -233,7 +241,7 @@ impl<'a> Looking<'a> {
                 }
             })
             .collect();
-        if let Some(key) = key {
+        for key in person {
             let hashed = self.room.inner.keys.hashed(key);
             let gone = self.book.gone.get(&hashed).into_iter().flatten();
             let is_there = |uid: &str| others.iter().any(|other| other.study_instance_uid == uid);

@@ -30,6 +30,8 @@ pub struct Archive {
     pub http: SocketAddr,
     /// Where it speaks DIMSE by TLS, when it does.
     pub dicom_tls: Option<SocketAddr>,
+    /// Where it takes HL7 messages, plain before TLS.
+    pub hl7: Vec<SocketAddr>,
 }
 
 enum Folder {
@@ -108,7 +110,7 @@ impl Start {
             .spawn()
             .unwrap();
         let ready = ready_line(&mut child);
-        let Some((dicom, http, dicom_tls)) = ready.as_deref().and_then(addresses) else {
+        let Some((dicom, http, dicom_tls, hl7)) = ready.as_deref().and_then(addresses) else {
             let _ = child.kill();
             panic!(
                 "the archive did not get ready: {ready:?}\n{}",
@@ -122,6 +124,7 @@ impl Start {
             dicom,
             http,
             dicom_tls,
+            hl7,
         }
     }
 }
@@ -150,7 +153,9 @@ fn ready_line(child: &mut Child) -> Option<String> {
     receiver.recv_timeout(PATIENCE).ok()
 }
 
-fn addresses(ready: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
+type Addresses = (SocketAddr, SocketAddr, Option<SocketAddr>, Vec<SocketAddr>);
+
+fn addresses(ready: &str) -> Option<Addresses> {
     let field = |name: &str| ready.split_whitespace().find_map(|word| word.strip_prefix(name));
     let tls = match field("dicom-tls=") {
         Some(address) => Some(address.parse().ok()?),
@@ -160,6 +165,9 @@ fn addresses(ready: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)
         field("dicom=")?.parse().ok()?,
         field("http=http://").or_else(|| field("http=https://"))?.parse().ok()?,
         tls,
+        field("hl7=")
+            .map(|all| all.split(',').map(|address| address.parse().unwrap()).collect())
+            .unwrap_or_default(),
     ))
 }
 

@@ -23,6 +23,7 @@ mod encryption;
 mod fixtures;
 mod full_disk;
 mod harness;
+mod hl7;
 mod hostile;
 mod hostile_web;
 mod import;

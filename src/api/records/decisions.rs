@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use filmroom_records::DecisionFilter;
+use filmroom_records::{DecisionFilter, RecordsError};
 use filmroom_retention::Status;
 use serde_json::json;
 
@@ -28,6 +28,17 @@ pub(in crate::records) async fn explain(
     match rooms.records.explain(&study, as_of).await {
         Ok(explained) => shown(StatusCode::OK, &explained),
         Err(error) => refused(&error),
+    }
+}
+
+/// `GET /api/v1/retention-survey`: how long all studies are kept, in numbers.
+pub(in crate::records) async fn survey(State(rooms): State<Rooms>) -> Response {
+    match rooms.records.survey() {
+        Some(survey) => shown(StatusCode::OK, &survey),
+        None => {
+            let what = "not all studies were decided on since the archive started: ask again in a minute";
+            refused(&RecordsError::Unknown(what.to_owned()))
+        }
     }
 }
 

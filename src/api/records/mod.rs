@@ -12,6 +12,7 @@ mod batches;
 mod decisions;
 mod facts;
 mod holds;
+mod links;
 pub(super) mod once;
 mod policies;
 mod rejections;
@@ -43,8 +44,15 @@ pub(super) fn routes(dicomweb: &str) -> Routes<Rooms> {
         .get(IN, "/api/v1/studies/{study}/retention", decisions::explain)
         .get(IN, "/api/v1/studies/{study}/facts", facts::of_study)
         .get(IN, "/api/v1/retention-decisions", decisions::list)
+        .get(IN, "/api/v1/retention-survey", decisions::survey)
         .get(IN, "/api/v1/facts", facts::list)
         .post(FACTS, "/api/v1/facts", facts::assert)
+        .get(IN, "/api/v1/patient-links", links::list)
+        .post(
+            Rule::Anew(Action::AssertFacts),
+            "/api/v1/patient-links/{id}/take-back",
+            links::take_back,
+        )
         .get(IN, "/api/v1/holds", holds::list)
         .post(HOLD, "/api/v1/holds", holds::open)
         .get(IN, "/api/v1/holds/{id}", holds::read)
@@ -106,6 +114,7 @@ fn refused(error: &RecordsError) -> Response {
         RecordsError::NotLet(_) => (StatusCode::FORBIDDEN, "not-let"),
         RecordsError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
         RecordsError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
+        RecordsError::Merge(..) => (StatusCode::CONFLICT, "merge"),
         RecordsError::Conflict { code, .. } => (StatusCode::CONFLICT, *code),
         RecordsError::Stale => (StatusCode::PRECONDITION_FAILED, "stale"),
         RecordsError::Store(error) => {

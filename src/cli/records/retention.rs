@@ -53,6 +53,8 @@ enum Action {
         #[arg(long, value_name = "DAY")]
         as_of: Option<String>,
     },
+    /// Say how long all studies are kept, in numbers
+    Survey,
     /// Say what is wrong with a policy; needs no archive
     Lint {
         /// A pack in TOML
@@ -202,6 +204,7 @@ impl RetentionCommand {
                 ];
                 link.show_list(&link.all("policy-submissions", "submissions")?, &columns);
             }
+            Action::Survey => link.show(&link.ask("GET", "retention-survey", Body::None)?, surveyed),
             Action::Submit { file, bindings } => {
                 let mut body = json!({});
                 if let Some(file) = file {
@@ -275,6 +278,34 @@ impl RetentionCommand {
         }
         Ok(Status::Done)
     }
+}
+
+fn surveyed(survey: &Value) -> String {
+    let mut rows = Vec::new();
+    let mut add = |what: String, count: &Value| {
+        rows.push(json!({ "what": what, "studies": count["studies"], "bytes": count["bytes"] }));
+    };
+    let each = |name: &str| survey[name].as_object().cloned().unwrap_or_default();
+    add("all".to_owned(), &survey["all"]);
+    for (status, count) in each("byStatus") {
+        add(status, &count);
+    }
+    add("overdue".to_owned(), &survey["overdue"]);
+    add("in conflict".to_owned(), &survey["inConflict"]);
+    for (year, count) in each("byYear") {
+        add(format!("may go in {year}"), &count);
+    }
+    let columns = [("WHAT", "/what"), ("STUDIES", "/studies"), ("BYTES", "/bytes")];
+    let behind = if survey["isBehind"] == true {
+        "; something changed since that is not in it yet"
+    } else {
+        ""
+    };
+    format!(
+        "as of {}{behind}\n{}",
+        plain(survey.get("asOf")),
+        table(&rows, &columns)
+    )
 }
 
 const FACTS: [(&str, &str); 9] = [

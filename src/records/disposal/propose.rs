@@ -1,11 +1,13 @@
 //! Proposing studies for disposal, and taking out of a batch what changed since.
 
+use std::collections::HashSet;
+
 use filmroom_retention::{Approval, ApprovalStep, Decision, Policies};
 use serde::Serialize;
 
 use super::{Batch, BatchState, Item, ItemState, LeftItem};
 use crate::{
-    Actor, DecisionFilter, Records, RecordsError, actor,
+    Actor, DecisionFilter, Records, RecordsError, Subject, actor,
     event::Event,
     rejection::NoteAt,
     study::{Looked, Looking},
@@ -61,7 +63,7 @@ impl Records {
                 format!("a batch has up to {ITEMS_MAX} studies"),
             ));
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         studies.retain(|study| seen.insert(study.clone()));
         let _deciding = self.turn().await;
         let (taken, refused, approval) = self.blocking(move |room| room.look_through(&studies)).await?;
@@ -145,7 +147,7 @@ impl Records {
     }
 
     /// Studies that are in a batch of which something may still come.
-    fn proposed(&self) -> std::collections::HashSet<String> {
+    fn proposed(&self) -> HashSet<String> {
         let book = self.book();
         let open = book.batches.values().filter(|batch| batch.state.is_open());
         open.flat_map(Batch::inside).map(|item| item.study.clone()).collect()
@@ -245,12 +247,12 @@ impl Records {
     }
 
     /// What of a batch may not go any more, and why.
-    async fn left_of(&self, batch: Batch) -> Result<Vec<LeftItem>, RecordsError> {
+    async fn left_of(&self, items: Vec<Item>) -> Result<Vec<LeftItem>, RecordsError> {
         self.blocking(move |room| {
             let book = room.book();
             let mut looking = Looking::new(room, &book);
             let mut left = Vec::new();
-            for item in batch.inside() {
+            for item in &items {
                 if let Some(reason) = room.changed(&mut looking, &book.policies, item)? {
                     left.push(LeftItem {
                         study: item.study.clone(),
@@ -271,18 +273,60 @@ impl Records {
     pub async fn batch(&self, id: &str) -> Result<Batch, RecordsError> {
         let mut batch = self.known_batch(id)?;
         if matches!(batch.state, BatchState::Proposed | BatchState::Approved) {
-            batch.let_go(self.left_of(batch.clone()).await?);
+            batch.let_go(self.left_of(batch.inside().cloned().collect()).await?);
         }
         Ok(batch)
     }
 
+    /// The same for what a change of what is known of some patients and studies can touch: studies of these patients, by all their
+    /// identifiers. The caller holds `deciding`.
+    pub(crate) async fn refresh_batches_about(&self, subjects: &[Subject]) -> Result<(), RecordsError> {
+        let waits = |batch: &&Batch| matches!(batch.state, BatchState::Proposed | BatchState::Approved);
+        let open: Vec<String> = {
+            let book = self.book();
+            book.batches
+                .values()
+                .filter(waits)
+                .map(|batch| batch.id.clone())
+                .collect()
+        };
+        if open.is_empty() {
+            return Ok(());
+        }
+        let patients: Option<HashSet<String>> = {
+            let book = self.book();
+            let of = |subject: &Subject| match subject {
+                Subject::Patient(key) => Some(book.links.person(key)),
+                // Whose study it is the index knows; it may be one that another study of the patient depends on.
+                Subject::Study(_) => None,
+            };
+            let people: Option<Vec<_>> = subjects.iter().map(of).collect();
+            people.map(|people| people.iter().flatten().map(|key| self.inner.keys.hashed(key)).collect())
+        };
+        for id in open {
+            match &patients {
+                Some(patients) => self.refresh_items(&id, |item| patients.contains(&item.patient)).await?,
+                None => self.refresh_items(&id, |_| true).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// The same for one. What is being destroyed is looked at study by study, as its turn comes.
     pub(crate) async fn refresh_batch(&self, id: &str) -> Result<(), RecordsError> {
+        self.refresh_items(id, |_| true).await
+    }
+
+    async fn refresh_items(&self, id: &str, is_meant: impl Fn(&Item) -> bool) -> Result<(), RecordsError> {
         let batch = self.known_batch(id)?;
         if !matches!(batch.state, BatchState::Proposed | BatchState::Approved) {
             return Ok(());
         }
-        let left = self.left_of(batch).await?;
+        let items: Vec<Item> = batch.inside().filter(|item| is_meant(item)).cloned().collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let left = self.left_of(items).await?;
         if left.is_empty() {
             return Ok(());
         }

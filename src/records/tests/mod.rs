@@ -2,8 +2,10 @@ mod disposing;
 mod facts;
 mod holding;
 mod interrupted;
+mod linked;
 mod policies;
 mod rejecting;
+mod surveying;
 
 use std::sync::{Arc, Mutex};
 
