@@ -8,7 +8,7 @@ use std::{
 };
 
 const DOORS: [&str; 5] = ["dimse", "dicomweb", "console", "api", "hl7"];
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "audit",
     "ingest",
     "query",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 11] = [
     "commitment",
     "forwarding",
     "worklist",
+    "privacy",
     "records",
 ];
 const CODECS: [&str; 2] = ["dataset", "pixels"];

@@ -27,6 +27,9 @@ pub struct Account {
     /// Whose account it is, where they have others or are known elsewhere by another name; empty: the name says it.
     #[serde(default)]
     pub person: String,
+    /// Its person sees what was granted to them, and nothing else.
+    #[serde(default)]
+    pub is_confined: bool,
 }
 
 impl Account {
@@ -72,6 +75,9 @@ pub struct Token {
     /// The account of the person that it acts for: it ends with the account, and may do nothing that the account may not.
     #[serde(default)]
     pub owner: Option<String>,
+    /// It sees what was granted to it, and nothing else.
+    #[serde(default)]
+    pub is_confined: bool,
 }
 
 impl Token {

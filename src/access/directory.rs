@@ -44,6 +44,15 @@ pub enum DirectoryError {
     State(#[from] StateError),
 }
 
+/// Whose an account is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Owner<'a> {
+    /// The person; where nobody says, the account's name does.
+    pub person: Option<&'a str>,
+    /// They are to see what is granted to them, and nothing else.
+    pub is_confined: bool,
+}
+
 /// What is to be different of an account; what is `None` stays.
 #[derive(Debug, Clone, Default)]
 pub struct AccountChange {
@@ -55,6 +64,8 @@ pub struct AccountChange {
     pub person: Option<String>,
     /// Whether nobody gets in by it.
     pub is_disabled: Option<bool>,
+    /// Whether its person sees what was granted to them, and nothing else.
+    pub is_confined: Option<bool>,
 }
 
 /// A token that is to be.
@@ -70,6 +81,8 @@ pub struct NewToken {
     pub made_by: String,
     /// The account of the person that it acts for.
     pub owner: Option<String>,
+    /// It is to see what is granted to it, and nothing else.
+    pub is_confined: bool,
 }
 
 /// Everybody who may come in.
@@ -175,7 +188,7 @@ impl Directory {
         read(&self.accounts).values().any(administers)
     }
 
-    /// Makes an account, of whom `person` says; else of whom its name says. Blocks for as long as hashing and the disk take; durable
+    /// Makes an account. `of`: whose it is. Blocks for as long as hashing and the disk take; durable
     /// when it returns.
     ///
     /// # Errors
@@ -185,9 +198,9 @@ impl Directory {
         name: &str,
         passcode: &Passcode,
         roles: BTreeSet<Role>,
-        person: Option<&str>,
+        of: Owner<'_>,
     ) -> Result<Account, DirectoryError> {
-        if let Some(why) = wrong_name(name).or_else(|| person.and_then(wrong_person)) {
+        if let Some(why) = wrong_name(name).or_else(|| of.person.and_then(wrong_person)) {
             return Err(DirectoryError::Wrong(why));
         }
         let account = Account {
@@ -196,7 +209,8 @@ impl Directory {
             roles,
             is_disabled: false,
             made_at: now(),
-            person: person.unwrap_or_default().to_owned(),
+            person: of.person.unwrap_or_default().to_owned(),
+            is_confined: of.is_confined,
         };
         let folders = lock(&self.folders);
         if read(&self.accounts).contains_key(name) {
@@ -240,6 +254,7 @@ impl Directory {
         account.roles = change.roles.unwrap_or(account.roles);
         account.person = change.person.unwrap_or(account.person);
         account.is_disabled = change.is_disabled.unwrap_or(account.is_disabled);
+        account.is_confined = change.is_confined.unwrap_or(account.is_confined);
         if !administers(&account) {
             self.check_administrator_beside(name)?;
         }
@@ -311,6 +326,7 @@ impl Directory {
             expires_at: made_at.saturating_add(new.life.as_secs()),
             made_by: new.made_by,
             owner: new.owner,
+            is_confined: new.is_confined,
             id,
         };
         let folders = lock(&self.folders);

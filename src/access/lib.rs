@@ -20,10 +20,10 @@ mod users;
 use async_trait::async_trait;
 
 pub use account::{Account, NAME_CHARACTERS_MAX, Token};
-pub use directory::{AccountChange, Directory, DirectoryError, NewToken, TOKEN_LIFE_MAX};
+pub use directory::{AccountChange, Directory, DirectoryError, NewToken, Owner, TOKEN_LIFE_MAX};
 pub use passcode::{PASSCODE_CHARACTERS_MIN, Passcode};
 pub use principal::{KnownBy, Principal, Proof, Strength};
-pub use role::{Action, Role};
+pub use role::{Action, Reach, Role};
 pub use secret::new_passcode;
 pub use sign_in::Refused;
 pub use users::{Demand, Users};

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     account::{Account, Token},
-    role::{Action, Role, may},
+    role::{Action, Reach, Role, may, reach},
 };
 
 /// By what a caller was known.
@@ -82,6 +82,8 @@ pub struct Principal {
     roles: BTreeSet<Role>,
     /// Nobody is asked here: what anyone may, this one may too.
     in_the_open: bool,
+    /// Sees what was granted, and nothing else.
+    is_confined: bool,
 }
 
 impl Principal {
@@ -96,6 +98,7 @@ impl Principal {
             proof: None,
             roles: BTreeSet::new(),
             in_the_open: true,
+            is_confined: false,
         }
     }
 
@@ -109,6 +112,7 @@ impl Principal {
             proof: None,
             roles: BTreeSet::from([Role::Administrator]),
             in_the_open: false,
+            is_confined: false,
         }
     }
 
@@ -125,6 +129,7 @@ impl Principal {
             }),
             roles: account.roles.clone(),
             in_the_open: false,
+            is_confined: account.is_confined,
         }
     }
 
@@ -159,6 +164,20 @@ impl Principal {
             }),
             roles,
             in_the_open: false,
+            is_confined: token.is_confined || owner.is_some_and(|owner| owner.is_confined),
+        }
+    }
+
+    /// What the caller's roles let them see when they do this, before anything that was granted.
+    #[must_use]
+    pub fn reach(&self, action: Action) -> Reach {
+        match (self.in_the_open, self.is_confined) {
+            (true, _) => Reach {
+                sees_most: true,
+                sees_labelled: true,
+            },
+            (_, true) => Reach::default(),
+            _ => reach(&self.roles, action),
         }
     }
 
@@ -234,6 +253,7 @@ mod tests {
             is_disabled: false,
             made_at: 0,
             person: person.to_owned(),
+            is_confined: false,
         }
     }
 
@@ -247,6 +267,7 @@ mod tests {
             expires_at: 0,
             made_by: String::new(),
             owner: None,
+            is_confined: false,
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Action {
     ManageAccounts,
     /// Read who did what.
     ReadAudit,
+    /// Read how long studies are kept, what holds them, and what was decided on them.
+    ReadRecords,
     /// Say what is known of patients and studies.
     AssertFacts,
     /// Open and release holds.
@@ -41,11 +43,19 @@ pub enum Action {
     CarryOutDisposal,
     /// Let in again what was destroyed.
     Reinstate,
+    /// Say which studies are protected, and by what label.
+    Label,
+    /// Let somebody see what they would not.
+    Grant,
+    /// Take access in an emergency.
+    TakeEmergencyAccess,
+    /// Look afterwards at access that was taken.
+    ReviewEmergencyAccess,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::Query,
         Self::Retrieve,
         Self::Store,
@@ -55,6 +65,7 @@ impl Action {
         Self::Administer,
         Self::ManageAccounts,
         Self::ReadAudit,
+        Self::ReadRecords,
         Self::AssertFacts,
         Self::Hold,
         Self::WritePolicies,
@@ -63,6 +74,10 @@ impl Action {
         Self::ApproveDisposal,
         Self::CarryOutDisposal,
         Self::Reinstate,
+        Self::Label,
+        Self::Grant,
+        Self::TakeEmergencyAccess,
+        Self::ReviewEmergencyAccess,
     ];
 
     /// True for what nobody does without saying who they are, not even where nobody is asked: it outlasts the day on which
@@ -96,6 +111,7 @@ impl Action {
             Self::Administer => "administer",
             Self::ManageAccounts => "manage-accounts",
             Self::ReadAudit => "read-audit",
+            Self::ReadRecords => "read-records",
             Self::AssertFacts => "assert-facts",
             Self::Hold => "hold",
             Self::WritePolicies => "write-policies",
@@ -104,6 +120,10 @@ impl Action {
             Self::ApproveDisposal => "approve-disposal",
             Self::CarryOutDisposal => "carry-out-disposal",
             Self::Reinstate => "reinstate",
+            Self::Label => "label",
+            Self::Grant => "grant",
+            Self::TakeEmergencyAccess => "take-emergency-access",
+            Self::ReviewEmergencyAccess => "review-emergency-access",
         }
     }
 }
@@ -152,33 +172,65 @@ roles! {
     /// A device that sends what it made.
     Modality "modality" "a device that sends what it made, and reads its worklist" => [Store, Worklist];
     /// Reads studies.
-    Viewer "viewer" "searches and reads studies" => [Query, Retrieve];
+    Viewer "viewer" "searches and reads studies" => [Query, Retrieve, TakeEmergencyAccess];
     /// Reads studies and adds what was found in them.
-    Radiologist "radiologist" "reads studies, adds reports, key objects and presentation states" => [Query, Retrieve, Store, Worklist];
+    Radiologist "radiologist" "reads studies, adds reports, key objects and presentation states" => [Query, Retrieve, Store, Worklist, TakeEmergencyAccess];
     /// Checks what modalities sent.
-    Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate, Reject];
+    Technologist "technologist" "checks and completes what modalities sent" => [Query, Retrieve, Store, Worklist, Schedule, Operate, Reject, TakeEmergencyAccess];
     /// Works the queues of the records department.
-    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, AssertFacts, Reject, ProposeDisposal];
+    HimClerk "him-clerk" "works the queues of the records department" => [Query, Retrieve, Worklist, Schedule, ReadRecords, AssertFacts, Reject, ProposeDisposal];
     /// Runs the records department.
-    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, AssertFacts, Hold, WritePolicies, Reject, ProposeDisposal, ApproveDisposal, CarryOutDisposal, Reinstate];
+    HimManager "him-manager" "runs the records department" => [Query, Retrieve, Store, Worklist, Schedule, Operate, ReadRecords, AssertFacts, Hold, WritePolicies, Reject, ProposeDisposal, ApproveDisposal, CarryOutDisposal, Reinstate, Label];
     /// Looks after privacy.
-    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, Hold, WritePolicies, ApproveDisposal, Reinstate];
+    PrivacyOfficer "privacy-officer" "looks after privacy: reads who saw what" => [Query, ReadAudit, ReadRecords, Hold, WritePolicies, ApproveDisposal, Reinstate, Label, Grant, ReviewEmergencyAccess];
     /// Approves what others propose to destroy.
-    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query, ApproveDisposal, Reinstate];
+    RecordsApprover "records-approver" "approves what others propose to destroy" => [Query, ReadRecords, ApproveDisposal, Reinstate];
     /// Gives an opinion on what others propose to destroy.
-    PhysicianDim "physician-dim" "answers for medical information: gives an opinion on what is to be destroyed" => [Query, ApproveDisposal];
+    PhysicianDim "physician-dim" "answers for medical information: gives an opinion on what is to be destroyed" => [Query, ReadRecords, ApproveDisposal];
     /// Agrees to what public houses destroy.
-    Archives "archives" "the public archives: agree to what is to be destroyed" => [Query, ApproveDisposal];
+    Archives "archives" "the public archives: agree to what is to be destroyed" => [Query, ReadRecords, ApproveDisposal];
     /// Opens and closes legal holds.
-    Legal "legal" "opens and closes legal holds" => [Query, Hold, WritePolicies, ApproveDisposal];
+    Legal "legal" "opens and closes legal holds" => [Query, ReadRecords, Hold, WritePolicies, ApproveDisposal];
     /// Works with what was released for research, and sees nothing by this role alone.
-    Researcher "researcher" "works with what was released for research; sees nothing by this role alone" => [];
+    Researcher "researcher" "works with what was released for research; sees only what was granted" => [Query, Retrieve];
     /// Takes identification out of studies for research.
     HonestBroker "honest-broker" "takes identification out of studies for research" => [Query, Retrieve];
     /// Runs the archive, without seeing patients.
     Administrator "administrator" "runs the archive: accounts, peers, queues; sees no patient" => [Operate, Administer, ManageAccounts];
     /// Reads who did what, and changes nothing.
     Auditor "auditor" "reads who did what" => [ReadAudit];
+}
+
+impl Role {
+    /// True when the role lets its holder see what was granted to them, and nothing else.
+    #[must_use]
+    pub const fn sees_granted_alone(self) -> bool {
+        matches!(self, Self::Researcher)
+    }
+
+    /// True when it takes no clearance to see protected studies: who protects them, who answers for them, who looks after who saw them.
+    #[must_use]
+    pub const fn sees_labelled(self) -> bool {
+        matches!(self, Self::PrivacyOfficer | Self::HimManager | Self::Auditor)
+    }
+}
+
+/// What somebody sees by their roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// Studies that are neither labelled nor granted.
+    pub sees_most: bool,
+    /// Labelled ones too.
+    pub sees_labelled: bool,
+}
+
+/// What these roles let their holder see when they do this.
+pub(crate) fn reach(roles: &BTreeSet<Role>, action: Action) -> Reach {
+    let of_action = || roles.iter().filter(|role| role.actions().contains(&action));
+    Reach {
+        sees_most: of_action().any(|role| !role.sees_granted_alone()),
+        sees_labelled: of_action().any(|role| role.sees_labelled()),
+    }
 }
 
 impl fmt::Display for Role {

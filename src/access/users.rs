@@ -79,7 +79,7 @@ fn address(text: &str) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NewToken, Passcode, Role};
+    use crate::{NewToken, Owner, Passcode, Role};
 
     struct Site {
         _data: tempfile::TempDir,
@@ -99,7 +99,7 @@ mod tests {
             let site = Self::new();
             let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
             site.directory
-                .add_account("ada", &passcode, [Role::Viewer].into(), None)
+                .add_account("ada", &passcode, [Role::Viewer].into(), Owner::default())
                 .unwrap();
             site
         }

@@ -24,14 +24,15 @@ use std::{
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, Method, header},
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::{self, Next},
     response::Response,
 };
 
 use filmroom_access::{Directory, KnownBy, Passcode, Principal, Refused};
 use filmroom_audit::{Participant, Trail, events};
+use filmroom_privacy::{Privacy, Sight};
 
 pub use answer::Refusal;
 pub use cookie::is_own_page;
@@ -55,12 +56,47 @@ pub struct Admission {
     /// Whether browsers reach the archive by TLS alone: cookies are then sent by no other way.
     is_secure: bool,
     trail: Trail,
-    fresh_for: Duration,
+    deciding: Deciding,
 }
 
-/// How long a proof of who somebody is lasts for what cannot be taken back; found in the extensions of a request.
-#[derive(Debug, Clone, Copy)]
-struct Freshness(Duration);
+/// What routes decide by beside the caller; found in the extensions of a request.
+#[derive(Debug, Clone)]
+struct Deciding {
+    /// How long a proof of who somebody is lasts for what cannot be taken back.
+    fresh_for: Duration,
+    /// Knows which studies a caller sees; where nobody does, all are seen.
+    privacy: Option<Privacy>,
+}
+
+/// Which studies the caller sees, for what the route is for; found in the extensions of every request that was decided on.
+#[derive(Debug, Clone)]
+pub struct Seen(pub Sight);
+
+/// Nobody decided what the caller sees: a fault of ours.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("nobody decided which studies the caller of this route sees")]
+pub struct Undecided;
+
+impl Seen {
+    /// What the caller of a request sees.
+    ///
+    /// # Errors
+    /// [`Undecided`] where the route shows nothing of patients.
+    pub fn of(extensions: &Extensions) -> Result<Sight, Undecided> {
+        extensions.get::<Self>().map(|seen| seen.0.clone()).ok_or(Undecided)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Seen {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        Self::of(&parts.extensions).map(Self).map_err(|error| {
+            tracing::error!(%error, "a request is not answered");
+            Refusal::Undecided.answer(&parts.headers)
+        })
+    }
+}
 
 /// Who sends a request, as far as that is known; found in its extensions. What was shown and is not right is decided on with the
 /// route, so that its answer is one like others.
@@ -98,14 +134,24 @@ impl Admission {
             demand,
             is_secure,
             trail,
-            fresh_for: FRESH_FOR,
+            deciding: Deciding {
+                fresh_for: FRESH_FOR,
+                privacy: None,
+            },
         }
     }
 
     /// Has a proof of who somebody is last so long, for what cannot be taken back.
     #[must_use]
     pub fn fresh_for(mut self, longest: Duration) -> Self {
-        self.fresh_for = longest;
+        self.deciding.fresh_for = longest;
+        self
+    }
+
+    /// Has this room decide which studies a caller sees.
+    #[must_use]
+    pub fn guarded_by(mut self, privacy: Privacy) -> Self {
+        self.deciding.privacy = Some(privacy);
         self
     }
 
@@ -297,7 +343,7 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     let caller = admission.caller(&method, &headers, from).await;
     let is_nobody = caller == Ok(None);
     request.extensions_mut().insert(Caller(caller));
-    request.extensions_mut().insert(Freshness(admission.fresh_for));
+    request.extensions_mut().insert(admission.deciding.clone());
     let mut response = next.run(request).await;
     // Preflights are answered before any route; a refusal may lead elsewhere.
     let marks = response.extensions();

@@ -15,7 +15,9 @@ use axum::{
 use filmroom_access::{Action, KnownBy, Principal, Strength};
 use futures_util::StreamExt;
 
-use super::{Caller, Decided, Freshness, Refusal};
+use filmroom_privacy::Sight;
+
+use super::{Caller, Decided, Deciding, FRESH_FOR, Refusal, Seen};
 
 /// Who is answered on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,15 +207,23 @@ async fn also(rule: State<Rule>, request: Request, next: Next) -> Response {
     }
 }
 
-async fn decide(State(rule): State<Rule>, request: Request, next: Next) -> Response {
+async fn decide(State(rule): State<Rule>, mut request: Request, next: Next) -> Response {
     let refusal = match (rule, request.extensions().get::<Caller>()) {
         (_, Some(Caller(Err(refusal)))) => refusal.clone(),
         (Rule::Open, Some(Caller(Ok(_)))) => return decided(request, next).await,
         (_, Some(Caller(Ok(Some(principal))))) => {
-            let fresh_for = request.extensions().get::<Freshness>();
-            match rule.refuses(principal, fresh_for.map_or(Duration::ZERO, |freshness| freshness.0)) {
+            let deciding = request.extensions().get::<Deciding>();
+            match rule.refuses(principal, deciding.map_or(FRESH_FOR, |deciding| deciding.fresh_for)) {
                 Some(refusal) => refusal,
-                None => return decided(request, next).await,
+                None => {
+                    let privacy = deciding.and_then(|deciding| deciding.privacy.as_ref());
+                    let sight = match (privacy, rule.action()) {
+                        (Some(privacy), Some(action)) => privacy.sight(principal, action),
+                        _ => Sight::all(),
+                    };
+                    request.extensions_mut().insert(Seen(sight));
+                    return decided(request, next).await;
+                }
             }
         }
         (_, Some(Caller(Ok(None)))) => Refusal::Unknown,

@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use filmroom_access::{Action, Directory, NewToken, Passcode, Role};
+use filmroom_access::{Action, Directory, NewToken, Owner, Passcode, Role};
 use tower::ServiceExt;
 
 use super::{Admission, Demand, Routes, Rule};
@@ -25,10 +25,10 @@ fn door(demand: Demand) -> Door {
     let directory = Arc::new(Directory::open(data.path()).unwrap());
     let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
     directory
-        .add_account("ada", &passcode, [Role::Viewer].into(), None)
+        .add_account("ada", &passcode, [Role::Viewer].into(), Owner::default())
         .unwrap();
     directory
-        .add_account("root", &passcode, [Role::Administrator].into(), None)
+        .add_account("root", &passcode, [Role::Administrator].into(), Owner::default())
         .unwrap();
     let routes = Routes::new()
         .get(Rule::May(Action::Query), "/studies", || async { "list" })

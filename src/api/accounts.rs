@@ -15,7 +15,7 @@ use super::{
     Rooms,
     problem::{answer, problem},
 };
-use filmroom_access::{Account, AccountChange, DirectoryError, Passcode, Role};
+use filmroom_access::{Account, AccountChange, DirectoryError, Owner, Passcode, Role};
 
 /// What a body may say of an account.
 #[derive(Deserialize)]
@@ -25,6 +25,7 @@ struct Said {
     roles: Option<BTreeSet<Role>>,
     is_disabled: Option<bool>,
     person: Option<String>,
+    is_confined: Option<bool>,
 }
 
 /// `GET /api/v1/accounts`.
@@ -50,7 +51,7 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
         Err(error) => {
             let place = format!("line {}, column {}", error.line(), error.column());
             let why = format!(
-                "the body is no JSON object with passcode, roles (of: {}), is_disabled, person: {place}",
+                "the body is no JSON object with passcode, roles (of: {}), is_disabled, person, is_confined: {place}",
                 words()
             );
             return problem(StatusCode::BAD_REQUEST, &why);
@@ -62,7 +63,15 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
         let is_known = directory.accounts().iter().any(|account| account.name == name);
         match (is_known, passcode, said.roles) {
             (false, Some(passcode), Some(roles)) if said.is_disabled != Some(true) => {
-                let made = directory.add_account(&name, &passcode, roles, said.person.as_deref());
+                let made = directory.add_account(
+                    &name,
+                    &passcode,
+                    roles,
+                    Owner {
+                        person: said.person.as_deref(),
+                        is_confined: said.is_confined.unwrap_or(false),
+                    },
+                );
                 made.map(|account| (StatusCode::CREATED, account))
             }
             (false, ..) => Err(DirectoryError::Wrong(
@@ -74,6 +83,7 @@ pub(super) async fn write(State(rooms): State<Rooms>, Path(name): Path<String>, 
                     roles,
                     person: said.person,
                     is_disabled: said.is_disabled,
+                    is_confined: said.is_confined,
                 };
                 let changed = directory.change_account(&name, change);
                 changed.map(|account| (StatusCode::OK, account))
@@ -115,6 +125,7 @@ fn shown(account: &Account) -> Value {
         "person": account.person(),
         "roles": account.roles,
         "is_disabled": account.is_disabled,
+        "is_confined": account.is_confined,
         "made_at": account.made_at,
     })
 }

@@ -14,6 +14,7 @@ mod local;
 mod openapi;
 mod page;
 mod peers;
+mod privacy;
 mod problem;
 mod procedure_steps;
 mod records;
@@ -35,6 +36,7 @@ use filmroom_admission::{Admission, Routes, Rule};
 use filmroom_commitment::Commitments;
 use filmroom_forwarding::Forwarding;
 use filmroom_peers::Peers;
+use filmroom_privacy::Privacy;
 use filmroom_records::Records;
 use filmroom_worklist::Worklist;
 
@@ -56,6 +58,8 @@ pub struct Rooms {
     pub commitment: Commitments,
     /// Knows what is scheduled and what was performed.
     pub worklist: Worklist,
+    /// Knows who sees what.
+    pub privacy: Privacy,
     /// Decides how long studies are kept.
     pub records: Records,
     /// Knows who did what.
@@ -109,7 +113,8 @@ pub fn routes(rooms: Rooms) -> Routes {
         .get(AUDIT, "/api/v1/audit/checkpoint", audit::checkpoint)
         .get(AUDIT, "/fhir/AuditEvent", audit::search)
         .get(AUDIT, "/fhir/AuditEvent/{id}", audit::read)
-        .merge(records::routes(&rooms.dicomweb));
+        .merge(records::routes(&rooms.dicomweb))
+        .merge(privacy::routes());
     let description = openapi::describe(all.table());
     all.get(Rule::Open, "/api/v1/openapi.json", move || {
         openapi::read(description.clone())

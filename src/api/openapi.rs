@@ -10,6 +10,31 @@ use super::problem::answer;
 
 /// What routes do, in one line, by method and path.
 const SUMMARIES: &[(&str, &str)] = &[
+    ("GET /api/v1/studies/{study}/labels", "The labels of a study"),
+    (
+        "PUT /api/v1/studies/{study}/labels",
+        "All labels that a study has from now on, and why: labels, reason",
+    ),
+    ("GET /api/v1/labels/{label}/studies", "Studies with a label. cursor"),
+    ("GET /api/v1/grants", "What was granted to whom"),
+    (
+        "POST /api/v1/grants",
+        "Lets somebody see what they would not: to, scope (patient, study or label), reason, until",
+    ),
+    ("DELETE /api/v1/grants/{id}", "Takes a grant back"),
+    (
+        "GET /api/v1/emergencies",
+        "Access that was taken in emergencies. unreviewed",
+    ),
+    (
+        "POST /api/v1/emergencies",
+        "Takes access in an emergency: scope (patient or study), code, reason",
+    ),
+    ("DELETE /api/v1/emergencies/{id}", "Gives access back before its time"),
+    (
+        "POST /api/v1/emergencies/{id}/review",
+        "Says what a look at it afterwards found: finding, text",
+    ),
     (
         "GET /api/v1/studies/{study}/retention",
         "How long a study is kept, and why: the decision, every rule, all facts and holds. asOf",

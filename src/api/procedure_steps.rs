@@ -12,6 +12,8 @@ use super::{
     page::Page,
     problem::{answer, problem},
 };
+use filmroom_admission::Seen;
+use filmroom_storage::model::StudyInstanceUid;
 use filmroom_worklist::{Lacking, StepError, to_json};
 
 /// `GET /api/v1/procedure-steps`: those that were changed last first.
@@ -42,11 +44,15 @@ pub(super) async fn read(State(rooms): State<Rooms>, Path(uid): Path<String>) ->
 
 /// `GET /api/v1/studies/incomplete`: studies under way, and those of which more was made than is here. `limit` and `offset`
 /// count procedure steps.
-pub(super) async fn incomplete(State(rooms): State<Rooms>, Query(page): Query<Page>) -> Response {
+pub(super) async fn incomplete(State(rooms): State<Rooms>, Seen(sight): Seen, Query(page): Query<Page>) -> Response {
     let steps = rooms.worklist.procedure_steps();
     match steps.lacking(page.offset(), page.limit()).await {
         Ok(looked) => {
-            let studies: Vec<Value> = looked.studies.iter().map(shown).collect();
+            let is_seen = |study: &&Lacking| {
+                let uid = StudyInstanceUid::new(&study.study_instance_uid);
+                sight.is_all() || uid.is_ok_and(|uid| sight.sees(&uid).unwrap_or(false))
+            };
+            let studies: Vec<Value> = looked.studies.iter().filter(is_seen).map(shown).collect();
             let more = looked.has_more.then(|| page.offset() + looked.steps);
             answer(StatusCode::OK, &json!({ "studies": studies, "next_offset": more }))
         }

@@ -19,7 +19,11 @@ use filmroom_access::{AccountChange, Action, KnownBy, Passcode};
 use filmroom_admission::{Caller, Refusal, address_of};
 
 /// `GET /api/v1/session`: by what name the caller is known, and what it may do.
-pub(super) async fn read(Extension(caller): Extension<Caller>, headers: HeaderMap) -> Response {
+pub(super) async fn read(
+    State(rooms): State<Rooms>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
     let Ok(Some(principal)) = caller.0 else {
         return Refusal::Unknown.answer(&headers);
     };
@@ -35,6 +39,7 @@ pub(super) async fn read(Extension(caller): Extension<Caller>, headers: HeaderMa
         "proved_seconds_ago": principal.proof().map(|proof| proof.at.elapsed().as_secs()),
         "roles": principal.roles(),
         "may": actions,
+        "emergencies": super::privacy::open(&rooms.privacy.open_of(&principal)),
     });
     answer(StatusCode::OK, &value)
 }

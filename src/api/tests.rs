@@ -42,6 +42,10 @@ impl Api {
         let forwarding = Forwarding::open(vec![], retrieve.clone(), folder.path(), limits).unwrap();
         let limits = filmroom_commitment::Limits::default();
         let commitment = Commitments::open(store.clone(), retrieve.clone(), folder.path(), limits).unwrap();
+        let hour = std::time::Duration::from_secs(3600);
+        let privacy = Privacy::open(store.clone(), filmroom_audit::Trail::off(), hour)
+            .await
+            .unwrap();
         let records = Records::open(store, filmroom_records::Options::default())
             .await
             .unwrap();
@@ -58,6 +62,7 @@ impl Api {
                     forwarding,
                     commitment,
                     worklist,
+                    privacy,
                     records,
                     dicomweb: "/dicom-web".into(),
                     audit: AuditRoom {

@@ -32,6 +32,9 @@ struct Said {
     days: u32,
     /// The account of the person that it acts for.
     owner: Option<String>,
+    /// It is to see what is granted to it, and nothing else.
+    #[serde(default)]
+    is_confined: bool,
 }
 
 /// `GET /api/v1/tokens`.
@@ -46,7 +49,7 @@ pub(super) async fn create(State(rooms): State<Rooms>, Extension(caller): Extens
         Ok(said) => said,
         Err(error) => {
             let why = format!(
-                "the body is no JSON object with name, roles (of: {}), days and perhaps owner: {error}",
+                "the body is no JSON object with name, roles (of: {}), days and perhaps owner, is_confined: {error}",
                 words()
             );
             return problem(StatusCode::BAD_REQUEST, &why);
@@ -63,6 +66,7 @@ pub(super) async fn create(State(rooms): State<Rooms>, Extension(caller): Extens
             life: DAY.saturating_mul(said.days),
             made_by: by,
             owner: said.owner,
+            is_confined: said.is_confined,
         })
     });
     match made.await {
@@ -101,5 +105,6 @@ fn shown(token: &Token) -> Value {
         "expires_at": token.expires_at,
         "made_by": token.made_by,
         "owner": token.owner,
+        "is_confined": token.is_confined,
     })
 }

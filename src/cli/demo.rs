@@ -192,7 +192,7 @@ async fn present(query: QueryRoom, catalogue: &[Study]) -> Result<(usize, usize)
             keys,
             limit,
             include: Include::Listed(Vec::new()),
-            ..Query::new(Level::Study)
+            ..Query::new(Level::Study, filmroom_privacy::Sight::all())
         };
         let all = query.find(&level(Vec::new(), 1))?.answers.len();
         let key = Key {

@@ -95,12 +95,20 @@ const WHAT: [&str; 7] = [
 const VIEWS: [&str; 2] = ["regular", "manager"];
 
 /// What of the API says who may come in.
-const OF_USERS: [&str; 3] = ["/api/v1/accounts", "/api/v1/tokens", "/api/v1/session"];
+const OF_USERS: [&str; 4] = [
+    "/api/v1/accounts",
+    "/api/v1/tokens",
+    "/api/v1/session",
+    "/api/v1/grants",
+];
 
 /// What of the API names patients.
-const OF_PATIENTS: [&str; 11] = [
+const OF_PATIENTS: [&str; 14] = [
     "rejections",
     "returned",
+    "grants",
+    "emergencies",
+    "labels",
     "worklist",
     "procedure-steps",
     "studies",
@@ -230,7 +238,9 @@ impl Asked {
                 let below = what.strip_prefix("/api/v1/").unwrap_or_default();
                 let kind = match below.split('/').next().unwrap_or_default() {
                     _ if is_of_users => EventType::UserSecurityAttributesChanged,
-                    "holds" | "facts" | "disposal-batches" => EventType::ObjectSecurityAttributesChanged,
+                    "holds" | "facts" | "disposal-batches" | "studies" | "emergencies" => {
+                        EventType::ObjectSecurityAttributesChanged
+                    }
                     "policy-submissions" => EventType::SecurityConfiguration,
                     _ => EventType::NetworkConfiguration,
                 };

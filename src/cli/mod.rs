@@ -85,6 +85,8 @@ enum Command {
     Rejected(records::RejectedCommand),
     /// Propose, approve and carry out what is to be destroyed, and check its certificates
     Disposal(records::DisposalCommand),
+    /// Labels of studies, grants, and access that was taken in an emergency
+    Privacy(records::PrivacyCommand),
     /// Make the index anew from packs and intake, while no server runs
     Rebuild(rebuild::Rebuild),
     /// Read everything that is stored and compare it with what is known of it, while no server runs
@@ -143,6 +145,7 @@ impl CommandLine {
             Command::Restore(restore) => restore.run(&self.settings),
             Command::Rejected(rejected) => rejected.run(&self.settings),
             Command::Disposal(disposal) => disposal.run(&self.settings),
+            Command::Privacy(privacy) => privacy.run(&self.settings),
             Command::Rebuild(rebuild) => rebuild.run(&self.settings),
             Command::Verify(verify) => verify.run(&self.settings),
             Command::Audit(audit) => audit.run(&self.settings),

@@ -41,6 +41,7 @@ use filmroom_dimse::{
 use filmroom_forwarding::Forwarding;
 use filmroom_ingest::{Ingest, Watcher, Watchers};
 use filmroom_peers::Peers;
+use filmroom_privacy::Privacy;
 use filmroom_query::QueryRoom;
 use filmroom_records::{NoteGate, Records, View};
 use filmroom_retrieve::Retrieve;
@@ -101,6 +102,7 @@ impl Server {
         let peers = Arc::new(open_peers(config, &store)?);
         let directory = Arc::new(open_directory(store.state())?);
         let trail = AuditTrail::open(config, &store).await?;
+        let privacy = open_privacy(config, &store, &trail).await?;
         let records = open_records(config, &store, &trail).await?;
         let everything = Retrieve::new(store.clone());
         let seen = |view| Seen {
@@ -158,17 +160,28 @@ impl Server {
         // Behind a TLS proxy browsers come by TLS as well.
         let is_secure = http_tls.is_some() || config.http.public_url.starts_with("https://");
         let admission = Admission::new(directory.clone(), config.demand(), is_secure, trail.trail().clone())
-            .fresh_for(config.access.step_up_within);
+            .fresh_for(config.access.step_up_within)
+            .guarded_by(privacy.clone());
         let http_scheme = if http_tls.is_some() { "https" } else { "http" };
         let hl7 = hl7_sockets.serve(config, trail.trail(), &records, &shutdown);
         let hl7 = hl7.map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
         let hl7_metrics = hl7.as_ref().map(filmroom_hl7::Serving::metrics);
-        let routes = routes(config, &rooms, [regular, manager], &records, &peers, &admission, &trail)
-            .merge(health::routes(store.clone(), hl7_metrics, shutdown.clone()));
+        let routes = routes(
+            config,
+            &rooms,
+            [regular, manager],
+            &records,
+            &privacy,
+            &peers,
+            &admission,
+            &trail,
+        )
+        .merge(health::routes(store.clone(), hl7_metrics, shutdown.clone()));
         let table = routes.table().to_vec();
         let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
         dimse_config.access = Arc::new(Users::new(directory, config.dicom.user_identity));
+        dimse_config.privacy = Some(privacy.clone());
         dimse_config.peers = peers;
         dimse_config.trail = trail.trail().clone();
         dimse_config.tls = tls_client;
@@ -200,7 +213,10 @@ impl Server {
             .map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
         match doors {
             (Ok(dimse), Ok(http)) => {
-                let working = tokio::spawn(records.work(shutdown.clone()));
+                let (records, privacy) = (records.work(shutdown.clone()), privacy.work(shutdown.clone()));
+                let working = tokio::spawn(async move {
+                    tokio::join!(records, privacy);
+                });
                 let way = Way {
                     url: format!("{http_scheme}://{}", reachable(http.local_address())),
                     local: reachable(local.as_ref().unwrap_or(&http).local_address()),
@@ -371,6 +387,15 @@ async fn open_records(config: &Config, store: &Store, trail: &AuditTrail) -> Res
     })
 }
 
+async fn open_privacy(config: &Config, store: &Store, trail: &AuditTrail) -> Result<Privacy, Failure> {
+    let opened = Privacy::open(store.clone(), trail.trail().clone(), config.access.emergency_lasts);
+    opened.await.map_err(|error| {
+        let sentence = format!("who sees what cannot be read: {error}");
+        let advice = "keep a copy of the folder journal before anything else is tried";
+        Failure::new(Status::Data, sentence, advice)
+    })
+}
+
 fn open_peers(config: &Config, store: &Store) -> Result<Peers, Failure> {
     let settings = config.dicom.peers.clone();
     Peers::open(settings, store.state()).map_err(|error| state_failure("peers", &error))
@@ -455,6 +480,7 @@ fn routes(
     rooms: &Rooms,
     [regular, manager]: [Seen; 2],
     records: &Records,
+    privacy: &Privacy,
     peers: &Arc<Peers>,
     admission: &Admission,
     trail: &AuditTrail,
@@ -478,6 +504,7 @@ fn routes(
     filmroom_console::routes(filmroom_console::Rooms {
         query: rooms.query.clone(),
         admission: admission.clone(),
+        privacy: privacy.clone(),
     })
     .merge(filmroom_dicomweb::routes(dicomweb))
     .merge(filmroom_dicomweb::routes(regular))
@@ -488,6 +515,7 @@ fn routes(
         forwarding: rooms.forwarding.clone(),
         commitment: rooms.commitment.clone(),
         worklist: rooms.worklist.clone(),
+        privacy: privacy.clone(),
         records: records.clone(),
         audit,
         dicomweb: config.dicomweb().base_path().into(),

@@ -47,6 +47,9 @@ enum Action {
         /// The account that it acts for: it ends with the account, and may do nothing that the account may not
         #[arg(long, value_name = "ACCOUNT")]
         owner: Option<String>,
+        /// It sees what is granted to it (`filmroom privacy grant token:NAME`), and nothing else
+        #[arg(long)]
+        confined: bool,
     },
     /// Make a token worth nothing
     Revoke {
@@ -75,6 +78,7 @@ impl TokenCommand {
                             "expires_at": token.expires_at,
                             "made_by": token.made_by,
                             "owner": token.owner,
+                            "is_confined": token.is_confined,
                         });
                         return format!("{value}\n");
                     }
@@ -94,10 +98,11 @@ impl TokenCommand {
                 roles,
                 days,
                 owner,
+                confined,
             } => {
                 let text = match Running::find(&config)? {
                     Some(archive) => {
-                        let body = json!({ "name": name, "roles": roles, "days": days, "owner": owner });
+                        let body = json!({ "name": name, "roles": roles, "days": days, "owner": owner, "is_confined": confined });
                         let made = archive.ask("POST", "tokens", Some(&body))?.done(ADVICE)?;
                         made.get("token").and_then(Value::as_str).unwrap_or_default().to_owned()
                     }
@@ -108,6 +113,7 @@ impl TokenCommand {
                             life: DAY.saturating_mul(*days),
                             made_by: "this machine".to_owned(),
                             owner: owner.clone(),
+                            is_confined: *confined,
                         })
                     })
                     .map(|(_, text)| text)?,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::config::Config;
 use filmroom_access::{
-    AccountChange, Directory, DirectoryError, PASSCODE_CHARACTERS_MIN, Passcode, Role, new_passcode,
+    AccountChange, Directory, DirectoryError, Owner, PASSCODE_CHARACTERS_MIN, Passcode, Role, new_passcode,
 };
 
 /// Longest line of a passcode, in bytes.
@@ -57,6 +57,9 @@ enum Action {
         /// Whose account it is, where they have others: two accounts of one person count as one where two persons are asked for
         #[arg(long, value_name = "PERSON")]
         person: Option<String>,
+        /// They see what is granted to them (`filmroom privacy grant`), and nothing else
+        #[arg(long)]
+        confined: bool,
         /// Make up a passcode and print it
         #[arg(long)]
         generate: bool,
@@ -84,6 +87,14 @@ enum Action {
         /// By what the person is told from others, such as a personnel number or the subject at an OpenID provider
         person: String,
     },
+    /// Let an account see what is granted to its person, and nothing else; or what its roles let it again
+    Confine {
+        /// The account
+        name: String,
+        /// What its roles let it
+        #[arg(long)]
+        lift: bool,
+    },
     /// Let nobody in by an account, and end its sessions
     Disable {
         /// The account
@@ -108,6 +119,7 @@ struct Change {
     roles: Option<BTreeSet<Role>>,
     is_disabled: Option<bool>,
     person: Option<String>,
+    is_confined: Option<bool>,
 }
 
 impl UserCommand {
@@ -136,12 +148,14 @@ impl UserCommand {
                 name,
                 roles,
                 person,
+                confined,
                 generate,
             } => {
                 let (passcode, made_up) = passcode(*generate)?;
                 let change = Change {
                     passcode: Some(passcode),
                     person: person.clone(),
+                    is_confined: Some(*confined),
                     roles: Some(roles.iter().copied().collect()),
                     ..Change::default()
                 };
@@ -173,6 +187,18 @@ impl UserCommand {
                 };
                 write(&config, name, change, false)?;
                 standard_output(&format!("{name} is an account of {person}\n"));
+            }
+            Action::Confine { name, lift } => {
+                let change = Change {
+                    is_confined: Some(!lift),
+                    ..Change::default()
+                };
+                write(&config, name, change, false)?;
+                let sees = match lift {
+                    true => "what its roles let it",
+                    false => "what is granted to its person, and nothing else",
+                };
+                standard_output(&format!("{name} sees {sees}\n"));
             }
             Action::Disable { name } => {
                 write(&config, name, disabled(true), false)?;
@@ -211,7 +237,11 @@ fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<()
         return in_folder(config, &path(name), |directory| match (is_new, &passcode) {
             (true, Some(passcode)) => {
                 let roles = change.roles.unwrap_or_default();
-                let made = directory.add_account(name, passcode, roles, change.person.as_deref());
+                let of = Owner {
+                    person: change.person.as_deref(),
+                    is_confined: change.is_confined.unwrap_or(false),
+                };
+                let made = directory.add_account(name, passcode, roles, of);
                 made.map(drop)
             }
             _ => {
@@ -219,6 +249,7 @@ fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<()
                     passcode,
                     roles: change.roles,
                     person: change.person,
+                    is_confined: change.is_confined,
                     is_disabled: change.is_disabled,
                 };
                 directory.change_account(name, change).map(drop)
@@ -246,6 +277,9 @@ fn write(config: &Config, name: &str, change: Change, is_new: bool) -> Result<()
     }
     if let Some(person) = change.person {
         body.insert("person".to_owned(), person.into());
+    }
+    if let Some(is_confined) = change.is_confined {
+        body.insert("is_confined".to_owned(), is_confined.into());
     }
     if let Some(is_disabled) = change.is_disabled {
         body.insert("is_disabled".to_owned(), is_disabled.into());
@@ -392,13 +426,17 @@ fn list(config: &Config, is_json: bool) -> Result<(), Failure> {
                 "person": account.person(),
                 "roles": account.roles,
                 "is_disabled": account.is_disabled,
+                "is_confined": account.is_confined,
                 "made_at": account.made_at,
             });
             text.push_str(&format!("{value}\n"));
             continue;
         }
         let roles: Vec<&str> = account.roles.iter().map(|role| role.word()).collect();
-        let disabled = if account.is_disabled { "  disabled" } else { "" };
+        let mut disabled = String::new();
+        for (is_so, word) in [(account.is_confined, "  confined"), (account.is_disabled, "  disabled")] {
+            disabled.push_str(if is_so { word } else { "" });
+        }
         let person = match account.person() == account.name {
             true => String::new(),
             false => format!("  of {}", account.person()),

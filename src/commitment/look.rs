@@ -72,7 +72,7 @@ impl Commitments {
         }
         let mut records = self.inner.retrieve.select(Selection {
             instances,
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         });
         while let Some(record) = records.next().await {
             let record = record?;

@@ -83,7 +83,7 @@ impl Archive {
     async fn location(&self, instance: &Instance) -> Location {
         let selection = Selection {
             instances: vec![SopInstanceUid::new(&instance.sop_instance_uid).unwrap()],
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         };
         let mut found = Retrieve::new(self.store.clone()).select(selection);
         found.next().await.unwrap().unwrap().location

@@ -62,6 +62,10 @@ section! {
             unit "",
             about "What cannot be taken back is done by whoever proved so recently, by passcode or better, that they are there.",
             why "Long enough to read what is about to be done; a session that somebody left open an hour ago does not do it, nor does a token.";
+        emergency_lasts: Duration = HOUR, range MOMENT => DAY,
+            unit "",
+            about "How long access lasts that somebody takes in an emergency.",
+            why "Long enough to treat somebody; who needs it longer takes it again, and says why.";
     }
 }
 

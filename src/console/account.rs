@@ -18,7 +18,7 @@ use super::{
     layout::{Depth, page},
     problem::Problem,
 };
-use filmroom_access::{AccountChange, KnownBy, Passcode, Principal, Refused};
+use filmroom_access::{AccountChange, Action, KnownBy, Passcode, Principal, Refused};
 use filmroom_admission::{Caller, Demand, Refusal, address_of, is_own_page};
 
 /// Where a person wanted to go before they had to sign in.
@@ -192,6 +192,9 @@ fn account(principal: &Principal, said: Option<&str>, status: StatusCode) -> Res
                 p role="alert" { (said) }
             }
             ul { @for role in roles { (role) } }
+            @if principal.may(Action::TakeEmergencyAccess) {
+                p { a href="emergency" { "Emergency access to what is protected" } }
+            }
             form.account method="post" action="sign-out" { button type="submit" { "Sign out" } }
             @if matches!(principal.known_by, KnownBy::Passcode | KnownBy::Session) {
                 h2 { "Another passcode" }
@@ -255,7 +258,7 @@ pub(super) async fn change_passcode(
 }
 
 /// The address that a request came from.
-pub(super) struct Address(IpAddr);
+pub(super) struct Address(pub(super) IpAddr);
 
 impl<S: Sync> axum::extract::FromRequestParts<S> for Address {
     type Rejection = std::convert::Infallible;
@@ -266,7 +269,7 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Address {
 }
 
 /// Another page is to be asked for.
-fn see(location: &str) -> Response {
+pub(super) fn see(location: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 

@@ -3,6 +3,7 @@
 use filmroom_storage::model::Tag;
 
 use super::problem::Problem;
+use filmroom_privacy::Sight;
 use filmroom_query::{Answers, Include, Key, Level, Query, QueryRoom};
 
 /// Attributes that pages show (PS3.6).
@@ -43,17 +44,19 @@ pub struct Question {
     include: Vec<Tag>,
     offset: u64,
     limit: u64,
+    sight: Sight,
 }
 
 impl Question {
-    /// Everything of a level, at most `limit` answers.
-    pub fn new(level: Level, include: &[Tag], limit: u64) -> Self {
+    /// Everything of a level that is seen, at most `limit` answers.
+    pub fn new(sight: &Sight, level: Level, include: &[Tag], limit: u64) -> Self {
         Self {
             level,
             keys: Vec::new(),
             include: include.to_vec(),
             offset: 0,
             limit,
+            sight: sight.clone(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Question {
             include: Include::Listed(self.include),
             offset: self.offset,
             limit: self.limit,
-            ..Query::new(self.level)
+            ..Query::new(self.level, self.sight)
         };
         match tokio::task::spawn_blocking(move || room.find(&query)).await {
             Ok(answers) => Ok(answers?),

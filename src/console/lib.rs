@@ -10,6 +10,7 @@
 
 mod account;
 mod ask;
+mod emergency;
 mod layout;
 mod list;
 mod problem;
@@ -29,6 +30,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use filmroom_access::Action;
 use filmroom_admission::{Admission, Routes, Rule};
+use filmroom_privacy::Privacy;
 use filmroom_query::QueryRoom;
 
 /// Only what is served here may be loaded; no page of others may show ours in a frame.
@@ -58,11 +60,14 @@ pub struct Rooms {
     pub query: QueryRoom,
     /// Knows callers.
     pub admission: Admission,
+    /// Knows who sees what.
+    pub privacy: Privacy,
 }
 
 /// The pages: `/`, `/studies/{study}`, `/studies/{study}/series/{series}`, those of a person's session, and what they load.
 pub fn routes(rooms: Rooms) -> Routes {
     const QUERY: Rule = Rule::May(Action::Query);
+    const EMERGENCY: Rule = Rule::May(Action::TakeEmergencyAccess);
     let pages = Routes::new()
         .get(QUERY, "/", list::page)
         .get(QUERY, "/studies/{study}", study::page)
@@ -70,6 +75,9 @@ pub fn routes(rooms: Rooms) -> Routes {
         .get(Rule::Open, "/sign-in", account::sign_in_page)
         .post(Rule::Open, "/sign-in", account::sign_in)
         .post(Rule::Open, "/sign-out", account::sign_out)
+        .get(EMERGENCY, "/emergency", emergency::form_page)
+        .post(EMERGENCY, "/emergency", emergency::take)
+        .post(EMERGENCY, "/emergency/end", emergency::end)
         .get(Rule::Open, "/account", account::account_page)
         .post(Rule::Open, "/account", account::change_passcode)
         .around(|router| {

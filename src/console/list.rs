@@ -10,10 +10,12 @@ use serde::Deserialize;
 
 use super::{
     ask::{Question, tag},
+    emergency::Open,
     layout::{Depth, page as layout},
     problem::Problem,
     words,
 };
+use filmroom_admission::Seen;
 use filmroom_query::{Answers, Level, QueryRoom};
 
 /// Studies on one page.
@@ -89,7 +91,12 @@ impl Search {
 }
 
 /// Answers `/`.
-pub async fn page(State(room): State<QueryRoom>, UrlQuery(search): UrlQuery<Search>) -> Result<Html<String>, Problem> {
+pub async fn page(
+    State(room): State<QueryRoom>,
+    Seen(sight): Seen,
+    open: Open,
+    UrlQuery(search): UrlQuery<Search>,
+) -> Result<Html<String>, Problem> {
     let include = [
         tag::STUDY_DATE,
         tag::STUDY_TIME,
@@ -104,7 +111,7 @@ pub async fn page(State(room): State<QueryRoom>, UrlQuery(search): UrlQuery<Sear
         tag::NUMBER_OF_STUDY_RELATED_SERIES,
         tag::NUMBER_OF_STUDY_RELATED_INSTANCES,
     ];
-    let answers = Question::new(Level::Study, &include, PER_PAGE)
+    let answers = Question::new(&sight, Level::Study, &include, PER_PAGE)
         .key(tag::PATIENT_NAME, &search.name_key())
         .key(tag::PATIENT_ID, search.id.trim())
         .key(tag::ACCESSION_NUMBER, search.accession.trim())
@@ -117,10 +124,14 @@ pub async fn page(State(room): State<QueryRoom>, UrlQuery(search): UrlQuery<Sear
         "Studies",
         Depth::Top,
         &html! {
+            (open.banner(Depth::Top))
             h1.unseen { "Studies" }
             (form(&search))
             (table(&answers, &search))
             (pager(&answers, &search))
+            @if open.may_take {
+                p.quiet { a href="emergency" { "Emergency access" } " to what is protected" }
+            }
         },
     ))
 }

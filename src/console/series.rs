@@ -10,11 +10,13 @@ use serde::Deserialize;
 
 use super::{
     ask::{Question, tag},
+    emergency::Open,
     layout::{Depth, page as layout},
     problem::Problem,
     study::{SERIES_TAGS, find, head, links, title},
     words,
 };
+use filmroom_admission::Seen;
 use filmroom_query::{Answers, Level, QueryRoom};
 
 /// Instances on one page.
@@ -39,15 +41,17 @@ pub struct Paging {
 /// Answers `/studies/{study}/series/{series}`.
 pub async fn page(
     State(room): State<QueryRoom>,
+    Seen(sight): Seen,
+    open: Open,
     Path((study, series)): Path<(String, String)>,
     UrlQuery(paging): UrlQuery<Paging>,
 ) -> Result<Html<String>, Problem> {
-    let study = find(&room, &study, Depth::Series).await?;
+    let study = find(&room, &sight, &study, Depth::Series).await?;
     let study_uid = study.text(tag::STUDY_INSTANCE_UID);
     let missing = || Problem::NotFound("series", Depth::Series);
     let series = SeriesInstanceUid::new(&series).map_err(|_| missing())?;
     let question = |level, tags: &[Tag], limit| {
-        Question::new(level, tags, limit)
+        Question::new(&sight, level, tags, limit)
             .key(tag::STUDY_INSTANCE_UID, study_uid)
             .key(tag::SERIES_INSTANCE_UID, series.as_str())
     };
@@ -63,6 +67,7 @@ pub async fn page(
         "Series",
         Depth::Series,
         &html! {
+            (open.banner(Depth::Series))
             p.back { a href={ "../../" (study_uid) } { "All series of the study" } }
             (head(&study))
             h2 { (title(&found)) }

@@ -9,11 +9,14 @@ use maud::{Markup, html};
 
 use super::{
     ask::{Question, tag},
+    emergency::Open,
     layout::{Depth, page as layout},
     list::patient_line,
     problem::Problem,
     words,
 };
+use filmroom_admission::Seen;
+use filmroom_privacy::Sight;
 use filmroom_query::{Level, QueryRoom};
 
 /// Series on a page: more than any study that is not broken has.
@@ -44,10 +47,15 @@ pub const SERIES_TAGS: [Tag; 6] = [
 ];
 
 /// Answers `/studies/{study}`.
-pub async fn page(State(room): State<QueryRoom>, Path(study): Path<String>) -> Result<Html<String>, Problem> {
-    let study = find(&room, &study, Depth::Study).await?;
+pub async fn page(
+    State(room): State<QueryRoom>,
+    Seen(sight): Seen,
+    open: Open,
+    Path(study): Path<String>,
+) -> Result<Html<String>, Problem> {
+    let study = find(&room, &sight, &study, Depth::Study).await?;
     let uid = study.text(tag::STUDY_INSTANCE_UID);
-    let series = Question::new(Level::Series, &SERIES_TAGS, SERIES_MAX)
+    let series = Question::new(&sight, Level::Series, &SERIES_TAGS, SERIES_MAX)
         .key(tag::STUDY_INSTANCE_UID, uid)
         .ask(&room)
         .await?;
@@ -55,6 +63,7 @@ pub async fn page(State(room): State<QueryRoom>, Path(study): Path<String>) -> R
         "Study",
         Depth::Study,
         &html! {
+            (open.banner(Depth::Study))
             (head(&study))
             ul.series {
                 @for answer in &series.answers { (card(uid, &answer.attributes)) }
@@ -71,9 +80,9 @@ pub async fn page(State(room): State<QueryRoom>, Path(study): Path<String>) -> R
 ///
 /// # Errors
 /// [`Problem::NotFound`], also for what is no UID.
-pub async fn find(room: &QueryRoom, study: &str, depth: Depth) -> Result<Attributes, Problem> {
+pub async fn find(room: &QueryRoom, sight: &Sight, study: &str, depth: Depth) -> Result<Attributes, Problem> {
     let study = StudyInstanceUid::new(study).map_err(|_| Problem::NotFound("study", depth))?;
-    let question = Question::new(Level::Study, &STUDY_TAGS, 1).key(tag::STUDY_INSTANCE_UID, study.as_str());
+    let question = Question::new(sight, Level::Study, &STUDY_TAGS, 1).key(tag::STUDY_INSTANCE_UID, study.as_str());
     let found = question.ask(room).await?.answers.into_iter().next();
     found
         .map(|answer| answer.attributes)

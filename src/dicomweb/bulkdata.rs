@@ -106,7 +106,9 @@ async fn one(
 
 async fn record_of(room: &Retrieve, resource: &Resource) -> Result<InstanceRecord, Problem> {
     match (&resource.series, &resource.instance) {
-        (Some(series), Some(instance)) => Ok(room.instance(&resource.study, series, instance).await?),
+        (Some(series), Some(instance)) => Ok(room
+            .instance(&resource.sight, &resource.study, series, instance)
+            .await?),
         _ => Err(resource.not_found()),
     }
 }

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{DicomwebState, error::Problem, query_string::QueryString};
 use filmroom_access::Action;
-use filmroom_admission::{Routes, Rule};
+use filmroom_admission::{Routes, Rule, Seen};
 use filmroom_retrieve::{Change, ChangeKind, ChangesError, Since};
 
 /// Changes in a page that names no limit.
@@ -26,7 +26,11 @@ pub(super) fn routes() -> Routes<DicomwebState> {
     Routes::new().get(Rule::May(Action::Query), "/changes", changes)
 }
 
-async fn changes(State(state): State<DicomwebState>, query: QueryString) -> Result<Response, Problem> {
+async fn changes(
+    State(state): State<DicomwebState>,
+    Seen(sight): Seen,
+    query: QueryString,
+) -> Result<Response, Problem> {
     let since = match query.get("since").unwrap_or_default() {
         "" => Since::Beginning,
         "now" => Since::Now,
@@ -45,7 +49,7 @@ async fn changes(State(state): State<DicomwebState>, query: QueryString) -> Resu
     };
     let page = state
         .retrieve
-        .changes(since, limit)
+        .changes(&sight, since, limit)
         .await
         .map_err(|error| match error {
             ChangesError::Superseded => Problem::gone(format!("{error}: begin again without since")),

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 
+use filmroom_privacy::Sight;
 use filmroom_query::Level;
 
 use crate::{
@@ -44,7 +45,12 @@ pub fn request(text: &str) {
     }
     if let Ok(query) = query_string::QueryString::parse(text) {
         for level in [Level::Patient, Level::Study, Level::Series, Level::Instance] {
-            drop(qido::parameters::read(level, &query, &DicomwebConfig::default()));
+            drop(qido::parameters::read(
+                level,
+                &query,
+                &DicomwebConfig::default(),
+                Sight::all(),
+            ));
         }
         drop(rendered::parameters::rendering(&query));
         drop(rendered::parameters::viewport(&query));

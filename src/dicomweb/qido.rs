@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use filmroom_access::Action;
-use filmroom_admission::{Routes, Rule};
+use filmroom_admission::{Routes, Rule, Seen};
 use filmroom_storage::model::{Tag, check_uid};
 
 use super::{
@@ -56,11 +56,16 @@ pub(super) fn routes() -> Routes<DicomwebState> {
                   accept: Accept,
                   base: BaseUrl,
                   query: QueryString,
-                  headers: HeaderMap| search(state, level, named, accept, base, query, headers);
+                  seen: Seen,
+                  headers: HeaderMap| search(state, level, named, accept, base, query, seen, headers);
         routes.get(Rule::May(Action::Query), path, handler)
     })
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a request says, each part read by its own extractor"
+)]
 async fn search(
     state: DicomwebState,
     level: Level,
@@ -68,10 +73,11 @@ async fn search(
     accept: Accept,
     base: BaseUrl,
     query_string: QueryString,
+    Seen(sight): Seen,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let offer = accept.negotiate(&OFFERS)?;
-    let mut asked = parameters::read(level, &query_string, &state.config)?;
+    let mut asked = parameters::read(level, &query_string, &state.config, sight)?;
     add_path(&mut asked.query, &named)?;
     asked.query.retrieve_url_base = Some(base.as_str().to_owned());
     let encoded = run(&state, asked.query, move |answers| answer::encode(answers, offer)).await?;

@@ -10,7 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use filmroom_access::Action;
-use filmroom_admission::{Caller, Routes, Rule};
+use filmroom_admission::{Caller, Routes, Rule, Seen};
+use filmroom_privacy::Sight;
 use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, UidError};
 use futures_util::TryStreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -37,6 +38,7 @@ async fn retrieve(
     query: QueryString,
     headers: HeaderMap,
     Extension(caller): Extension<Caller>,
+    Seen(sight): Seen,
 ) -> Result<Response, Problem> {
     if !query
         .get("requestType")
@@ -44,7 +46,7 @@ async fn retrieve(
     {
         return Err(Problem::bad_request("requestType is WADO"));
     }
-    let record = record(&state, &query).await?;
+    let record = record(&state, &query, sight).await?;
     let content_type = query.get("contentType").filter(|list| !list.trim().is_empty());
     let content_type = content_type.unwrap_or_else(|| default_type(&record));
     if content_type.split(',').next().map(media_type) == Some(DICOM) {
@@ -72,7 +74,7 @@ fn default_type(record: &InstanceRecord) -> &'static str {
     }
 }
 
-async fn record(state: &DicomwebState, query: &QueryString) -> Result<InstanceRecord, Problem> {
+async fn record(state: &DicomwebState, query: &QueryString, sight: Sight) -> Result<InstanceRecord, Problem> {
     let malformed = |name: &str, error: UidError| Problem::bad_request(format!("{name} is no UID: {error}"));
     let instance = query
         .get("objectUID")
@@ -80,7 +82,7 @@ async fn record(state: &DicomwebState, query: &QueryString) -> Result<InstanceRe
     let instance = SopInstanceUid::new(instance).map_err(|error| malformed("objectUID", error))?;
     let mut selection = Selection {
         instances: vec![instance.clone()],
-        ..Selection::default()
+        ..Selection::of(sight.clone())
     };
     if let Some(study) = query.get("studyUID") {
         selection.studies = vec![StudyInstanceUid::new(study).map_err(|error| malformed("studyUID", error))?];
@@ -88,8 +90,13 @@ async fn record(state: &DicomwebState, query: &QueryString) -> Result<InstanceRe
     if let Some(series) = query.get("seriesUID") {
         selection.series = vec![SeriesInstanceUid::new(series).map_err(|error| malformed("seriesUID", error))?];
     }
+    let study = selection.studies.first().cloned();
     let found = state.retrieve.select(selection).try_next().await?;
-    found.ok_or_else(|| state.retrieve.missing(&instance, format!("instance {instance}")).into())
+    let name = || format!("instance {instance}");
+    found.ok_or_else(|| {
+        let missing = state.retrieve.missing(&sight, study.as_ref(), &instance, name());
+        missing.into()
+    })
 }
 
 /// Hands the request to the rendered resource of the instance or frame.

@@ -9,6 +9,7 @@ use super::{
     session::{self, Session},
     status::Status,
 };
+use filmroom_access::Action;
 use filmroom_audit::{AuditError, Caller, Outcome, Trail};
 use filmroom_dataset::Builder;
 use filmroom_query::{Include, Query, QueryError, QueryRoom};
@@ -131,7 +132,7 @@ impl Finding {
                 fuzzy: agreed(2),
                 combined_datetime: agreed(1),
                 empty_value_matching: agreed(5),
-                ..Query::new(level)
+                ..Query::new(level, association.sight(Action::Query))
             },
             level: match level {
                 filmroom_query::Level::Patient => "PATIENT",

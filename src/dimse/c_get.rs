@@ -1,5 +1,7 @@
 //! C-GET SCP (PS3.7 §9.1.3, PS3.4 §C.4.3): instances come back over the same association.
 
+use filmroom_access::Action;
+
 use super::{
     association::{Association, AssociationError, Context, QueryModel},
     c_find, identifier,
@@ -18,7 +20,8 @@ pub(super) async fn serve(
     request: CommandSet,
 ) -> Result<(), AssociationError> {
     let read = identifier::read(association, context, request.has_data_set).await?;
-    let selection = match read.and_then(|identifier| identifier::selection(&identifier.attributes, model)) {
+    let sight = association.sight(Action::Retrieve);
+    let selection = match read.and_then(|identifier| identifier::selection(&identifier.attributes, model, sight)) {
         Ok(selection) => selection,
         Err((status, comment)) => return session::answer(association, context, &request, status, &comment).await,
     };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use filmroom_access::Action;
+
 use super::{
     association::{Association, AssociationError, Context, QueryModel, connect},
     c_find, c_get,
@@ -33,7 +35,8 @@ pub(super) async fn serve(
         )
         .await;
     };
-    let selection = match read.and_then(|identifier| identifier::selection(&identifier.attributes, model)) {
+    let sight = association.sight(Action::Retrieve);
+    let selection = match read.and_then(|identifier| identifier::selection(&identifier.attributes, model, sight)) {
         Ok(selection) => selection,
         Err((status, comment)) => return session::answer(association, context, &request, status, &comment).await,
     };
@@ -65,7 +68,7 @@ pub(super) async fn serve(
     let originator = Originator {
         ae_title: association.negotiated().calling_ae_title.clone(),
         message_id: request.message_id.unwrap_or_default(),
-        user: association.negotiated().user.clone().unwrap_or_default(),
+        user: association.negotiated().caller().user.to_owned(),
         address: association.negotiated().peer_address.clone(),
     };
     let mut asker = Moving {

@@ -40,7 +40,7 @@ impl Carrier for DimseCarrier {
         };
         let selection = Selection {
             instances: instances.to_vec(),
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         };
         let mut passed = Vec::with_capacity(instances.len());
         let sent = scu::send(
@@ -78,7 +78,7 @@ impl Carrier for DimseCarrier {
         }
         let mut found = self.retrieve.select(Selection {
             instances: instances.to_vec(),
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         });
         let mut references = Vec::with_capacity(instances.len());
         while let Some(record) = found.next().await {

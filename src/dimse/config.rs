@@ -6,6 +6,7 @@ use filmroom_access::{Access, Anyone};
 use filmroom_audit::Trail;
 use filmroom_peers::Peers;
 pub use filmroom_peers::{AeTitle, AeTitleError, Peer};
+use filmroom_privacy::Privacy;
 
 use super::{Audience, tls::TlsClient};
 
@@ -53,6 +54,8 @@ pub struct DimseConfig {
     pub peers: Arc<Peers>,
     /// Who lets the users of callers in.
     pub access: Arc<dyn Access>,
+    /// Knows which studies a caller sees; where nobody does, all are seen.
+    pub privacy: Option<Privacy>,
     /// Where it is recorded who asks for what.
     pub trail: Trail,
     /// How peers are called that speak TLS; `None` calls none of them.
@@ -107,6 +110,7 @@ impl Default for DimseConfig {
             unknown_callers: UnknownCallers::Local,
             peers: Arc::default(),
             access: Arc::new(Anyone),
+            privacy: None,
             trail: Trail::off(),
             tls: None,
             other_sop_classes: OtherSopClasses::AllPrivate,

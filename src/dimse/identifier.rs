@@ -13,6 +13,7 @@ use super::{
 };
 use filmroom_dataset::CharacterSet;
 use filmroom_peers::Peer;
+use filmroom_privacy::Sight;
 use filmroom_query::{Key, Level};
 use filmroom_retrieve::Selection;
 
@@ -237,12 +238,12 @@ fn key_text(element: &Element<'_>) -> String {
 }
 
 /// What an identifier of C-MOVE or C-GET means: the unique key of its level is required, those above narrow it down.
-pub(super) fn selection(attributes: &Attributes, model: QueryModel) -> Result<Selection, Refusal> {
+pub(super) fn selection(attributes: &Attributes, model: QueryModel, sight: Sight) -> Result<Selection, Refusal> {
     let level = level(attributes, model)?;
     let missing = |keyword: &str| (Status::DOES_NOT_MATCH, format!("{keyword} is missing"));
     let mut selection = Selection {
         patient_ids: values(attributes, PATIENT_ID).map(str::to_owned).collect(),
-        ..Selection::default()
+        ..Selection::of(sight)
     };
     if level >= Level::Study {
         selection.studies = uids(attributes, STUDY_INSTANCE_UID, StudyInstanceUid::new)?;

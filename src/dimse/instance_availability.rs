@@ -81,7 +81,7 @@ async fn notification(
 ) -> Result<Attributes, ScuError> {
     let mut found = retrieve.select(Selection {
         instances: instances.to_vec(),
-        ..Selection::default()
+        ..Selection::of(filmroom_privacy::Sight::all())
     });
     let mut items = Vec::with_capacity(instances.len());
     while let Some(record) = found.next().await {

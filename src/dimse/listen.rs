@@ -297,7 +297,7 @@ impl Door {
         span.record("calling_ae", negotiated.calling_ae_title.as_str());
         span.record("called_ae", negotiated.called_ae_title.as_str());
         if let Some(user) = &negotiated.user {
-            span.record("user", user.as_str());
+            span.record("user", user.name.as_str());
         }
         tracing::debug!(
             contexts = negotiated.contexts().len(),

@@ -155,7 +155,7 @@ impl Forwarding {
         let mut found = self.inner.retrieve.select(Selection {
             studies: vec![job.study_instance_uid.clone()],
             series: vec![job.series_instance_uid.clone()],
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         });
         let mut batch = Vec::new();
         while let Some(record) = found.next().await {

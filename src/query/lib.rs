@@ -12,6 +12,8 @@ use filmroom_storage::{
     store::Store,
 };
 
+use filmroom_privacy::Sight;
+
 mod attribute;
 mod columns;
 mod filter;
@@ -91,12 +93,14 @@ pub struct Query {
     pub offset: u64,
     /// Give at most so many answers.
     pub limit: u64,
+    /// What whoever asks sees: what they do not is not there.
+    pub sight: Sight,
 }
 
 impl Query {
     /// All answers of a level: literal matching, no keys, nothing beyond what the level always returns.
     #[must_use]
-    pub fn new(level: Level) -> Self {
+    pub fn new(level: Level, sight: Sight) -> Self {
         Self {
             level,
             keys: Vec::new(),
@@ -109,6 +113,7 @@ impl Query {
             retrieve_url_base: None,
             offset: 0,
             limit: u64::MAX,
+            sight,
         }
     }
 }

@@ -57,6 +57,8 @@ fn fingerprint(query: &Query, offset: u64) -> u128 {
         (offset, query.fuzzy, query.combined_datetime, query.empty_value_matching).hash(&mut hasher);
         (query.level, &query.keys, &query.include, &query.also).hash(&mut hasher);
         query.retrieve_url_base.hash(&mut hasher);
+        // Nobody goes on with what somebody found who sees more.
+        query.sight.key().hash(&mut hasher);
         u128::from(hasher.finish())
     };
     half(0) << 64 | half(1)

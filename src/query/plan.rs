@@ -1,5 +1,6 @@
 //! A question made ready: keys read once and sorted to where they are decided, the narrowest way in, and what to return.
 
+use filmroom_privacy::Sight;
 use filmroom_storage::{
     index::StudySelector,
     model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, StudyKeys, Tag},
@@ -94,6 +95,7 @@ pub(super) struct Plan {
     /// The way in, and whether none by words of names can be much narrower.
     pub(super) selector: StudySelector,
     pub(super) is_narrow: bool,
+    pub(super) sight: Sight,
     /// Words that the patient's name must have.
     pub(super) wanted: Vec<Wanted>,
     pub(super) study_uids: Option<Vec<StudyInstanceUid>>,
@@ -136,6 +138,7 @@ impl Plan {
             level: query.level,
             selector: StudySelector::All,
             is_narrow: false,
+            sight: query.sight.clone(),
             wanted: Vec::new(),
             study_uids: None,
             series_uids: None,
@@ -274,9 +277,10 @@ impl Plan {
             || !self.header.is_empty()
     }
 
-    /// True when nothing at all is asked: every answer of the level matches.
+    /// True when nothing at all is asked, by who sees all: every answer of the level matches.
     pub(super) fn is_universal(&self) -> bool {
-        self.study_uids.is_none()
+        self.sight.is_all()
+            && self.study_uids.is_none()
             && self.series_uids.is_none()
             && self.sop_uids.is_none()
             && !self.has_study_tests()

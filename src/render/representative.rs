@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use filmroom_storage::model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
+use filmroom_storage::{
+    model::{InstanceRecord, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
+    store::StoreError,
+};
 use futures_util::StreamExt as _;
 
 use super::{Render, RenderError};
+use filmroom_privacy::Sight;
 use filmroom_retrieve::{RetrieveError, Selection};
 
 /// More instances of a series are not looked at.
@@ -28,12 +32,19 @@ impl Render {
     /// The middle instance of the first series that has images; of everything where nothing has.
     ///
     /// # Errors
-    /// [`RetrieveError::NotFound`] for a study or series without instances.
+    /// [`RetrieveError::NotFound`] for a study or series without instances, and for one that is not seen.
     pub async fn representative(
         &self,
+        sight: &Sight,
         study: &StudyInstanceUid,
         series: Option<&SeriesInstanceUid>,
     ) -> Result<InstanceRecord, Arc<RenderError>> {
+        // Which one it is does not depend on who asks, once they see the study.
+        match sight.sees(study).map_err(StoreError::from) {
+            Ok(true) => {}
+            Ok(false) => return Err(Arc::new(nothing_of(study).into())),
+            Err(error) => return Err(Arc::new(RetrieveError::from(error).into())),
+        }
         let key = format!("{study}/{}", series.map(SeriesInstanceUid::as_str).unwrap_or_default());
         let (render, of, series) = (self.clone(), study.clone(), series.cloned());
         let chosen = self
@@ -45,7 +56,12 @@ impl Render {
         let found = self
             .inner
             .retrieve
-            .instance(study, &chosen.series_instance_uid, &chosen.sop_instance_uid)
+            .instance(
+                &Sight::all(),
+                study,
+                &chosen.series_instance_uid,
+                &chosen.sop_instance_uid,
+            )
             .await;
         match found {
             Ok(found) => Ok(found),
@@ -80,7 +96,7 @@ impl Render {
         }
         match best {
             Some((_, record)) => Ok(record),
-            None => Err(RetrieveError::NotFound(format!("study {study}, or its series,")).into()),
+            None => Err(nothing_of(study).into()),
         }
     }
 
@@ -89,7 +105,7 @@ impl Render {
         const LAST: [&str; 12] = [
             "SR", "KO", "PR", "DOC", "SEG", "REG", "RTSTRUCT", "RTPLAN", "RTRECORD", "ANN", "OT", "SC",
         ];
-        let mut series = self.inner.retrieve.series_of(study).await?;
+        let mut series = self.inner.retrieve.series_of(&Sight::all(), study).await?;
         series.sort_by_key(|series| LAST.contains(&series.attributes.text(0x0008_0060)));
         Ok(series.into_iter().map(|series| series.series_instance_uid).collect())
     }
@@ -103,7 +119,7 @@ impl Render {
         let mut records = self.inner.retrieve.select(Selection {
             studies: vec![study.clone()],
             series: vec![series.clone()],
-            ..Selection::default()
+            ..Selection::of(Sight::all())
         });
         let mut candidates: Vec<(Worth, SopInstanceUid)> = Vec::new();
         while let Some(record) = records.next().await {
@@ -122,9 +138,16 @@ impl Render {
         };
         Ok(Some((
             *worth,
-            self.inner.retrieve.instance(study, series, middle).await?,
+            self.inner
+                .retrieve
+                .instance(&Sight::all(), study, series, middle)
+                .await?,
         )))
     }
+}
+
+fn nothing_of(study: &StudyInstanceUid) -> RetrieveError {
+    RetrieveError::NotFound(format!("study {study}, or its series,"))
 }
 
 fn worth(record: &InstanceRecord) -> Worth {

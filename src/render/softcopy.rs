@@ -28,6 +28,7 @@ use filmroom_pixels::{
     elements::{DataSet, Elements},
     pixel_description::PixelDescription,
 };
+use filmroom_privacy::Sight;
 use filmroom_retrieve::RetrieveError;
 use references::Target;
 
@@ -72,7 +73,13 @@ impl Render {
             let found = self
                 .inner
                 .retrieve
-                .instance(&state.study_instance_uid, &reference.series, &reference.instance)
+                // Of the same study: whoever sees the state sees them.
+                .instance(
+                    &Sight::all(),
+                    &state.study_instance_uid,
+                    &reference.series,
+                    &reference.instance,
+                )
                 .await;
             let instance = match found {
                 Ok(instance) if instance.pixel_data.is_some() => instance,

@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use filmroom_storage::{index::ChangePlace, store::StoreError};
+use filmroom_privacy::Sight;
+use filmroom_storage::{
+    index::ChangePlace,
+    store::{Store, StoreError},
+};
 
 pub use filmroom_storage::index::{Change, ChangeKind};
 
@@ -83,12 +87,13 @@ impl FromStr for ChangeCursor {
 }
 
 impl Retrieve {
-    /// A page of the change feed: at most `limit` changes.
+    /// A page of the change feed: at most `limit` changes, all of studies that are seen. What is not seen is passed over within a bound:
+    /// a page may then be empty and have more behind it.
     ///
     /// # Errors
     /// [`ChangesError`].
-    pub async fn changes(&self, since: Since, limit: usize) -> Result<ChangesPage, ChangesError> {
-        let store = self.store.clone();
+    pub async fn changes(&self, sight: &Sight, since: Since, limit: usize) -> Result<ChangesPage, ChangesError> {
+        let (store, sight) = (self.store.clone(), sight.clone());
         let page = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
             let epoch = store.change_epoch()?;
             let place = match since {
@@ -97,23 +102,54 @@ impl Retrieve {
                 Since::Cursor(cursor) => cursor.place,
                 Since::Now => {
                     let place = Some(store.latest_change()?);
-                    return Ok(Some((epoch, place, Vec::new())));
+                    let next = ChangeCursor { epoch, place };
+                    return Ok(Some(ChangesPage {
+                        changes: Vec::new(),
+                        next,
+                        has_more: false,
+                    }));
                 }
             };
-            let changes = store.changes(place, limit.saturating_add(1))?;
-            Ok(Some((epoch, place, changes)))
+            seen(&store, &sight, place, limit).map(|(place, changes, has_more)| {
+                let next = ChangeCursor { epoch, place };
+                Some(ChangesPage {
+                    changes,
+                    next,
+                    has_more,
+                })
+            })
         });
         let page = page.await.map_err(RetrieveError::from)?.map_err(RetrieveError::from)?;
-        let (epoch, place, mut changes) = page.ok_or(ChangesError::Superseded)?;
-        let has_more = changes.len() > limit;
-        changes.truncate(limit);
-        let place = changes.last().map(|change| change.place).or(place);
-        Ok(ChangesPage {
-            changes,
-            next: ChangeCursor { epoch, place },
-            has_more,
-        })
+        page.ok_or(ChangesError::Superseded)
     }
+}
+
+/// Pages that are passed over in one go where nothing of them is seen.
+const UNSEEN_PAGES_MAX: usize = 16;
+
+type Seen = (Option<ChangePlace>, Vec<Change>, bool);
+
+/// The next changes that are seen, where they end, and whether there are more.
+fn seen(store: &Store, sight: &Sight, mut place: Option<ChangePlace>, limit: usize) -> Result<Seen, StoreError> {
+    let mut changes: Vec<Change> = Vec::new();
+    for _ in 0..UNSEEN_PAGES_MAX {
+        let mut page = store.changes(place, limit.saturating_add(1))?;
+        let has_more = page.len() > limit;
+        page.truncate(limit);
+        for change in page {
+            if changes.len() == limit {
+                return Ok((place, changes, true));
+            }
+            place = Some(change.place);
+            if sight.sees(&change.study_instance_uid)? {
+                changes.push(change);
+            }
+        }
+        if !has_more || changes.len() == limit {
+            return Ok((place, changes, has_more));
+        }
+    }
+    Ok((place, changes, true))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use filmroom_storage::{
 use futures_util::{StreamExt, stream::BoxStream};
 
 use filmroom_dataset::is_deflated;
+use filmroom_privacy::Sight;
 
 mod bulk;
 mod changes;
@@ -63,8 +64,10 @@ impl From<tokio::task::JoinError> for RetrieveError {
 }
 
 /// Which instances are meant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Selection {
+    /// What whoever wants them sees: what they do not is not there.
+    pub sight: Sight,
     /// Patient IDs (0010,0020), exact; empty means any.
     pub patient_ids: Vec<String>,
     /// Studies; empty means any.
@@ -73,6 +76,20 @@ pub struct Selection {
     pub series: Vec<SeriesInstanceUid>,
     /// Instances; empty means all of the series.
     pub instances: Vec<SopInstanceUid>,
+}
+
+impl Selection {
+    /// All that is seen, to be narrowed down.
+    #[must_use]
+    pub fn of(sight: Sight) -> Self {
+        Self {
+            sight,
+            patient_ids: Vec::new(),
+            studies: Vec::new(),
+            series: Vec::new(),
+            instances: Vec::new(),
+        }
+    }
 }
 
 /// The transfer syntax in which an instance is wanted.
@@ -146,27 +163,48 @@ impl Retrieve {
     /// One instance of a study and series.
     ///
     /// # Errors
-    /// [`RetrieveError::NotFound`] also when the instance belongs to another series or study; [`RetrieveError::Gone`].
+    /// [`RetrieveError::NotFound`] also when the instance belongs to another series or study, or is not seen; [`RetrieveError::Gone`].
     pub async fn instance(
         &self,
+        sight: &Sight,
         study: &StudyInstanceUid,
         series: &SeriesInstanceUid,
         instance: &SopInstanceUid,
     ) -> Result<InstanceRecord, RetrieveError> {
         let record = self.store.index().instance(instance).map_err(StoreError::from)?;
+        let is_seen = sight.sees(study).map_err(StoreError::from)?;
         record
             .filter(|record| record.study_instance_uid == *study && record.series_instance_uid == *series)
+            .filter(|_| is_seen)
             .ok_or_else(|| {
                 self.missing(
+                    sight,
+                    Some(study),
                     instance,
                     format!("instance {instance} of series {series} of study {study}"),
                 )
             })
     }
 
-    /// Why an instance is not there: it never was, or it was destroyed. A tombstone does not tell of which series it was.
+    /// Why an instance is not there: it never was, or it was destroyed. A tombstone does not tell of which series it was. Whoever does
+    /// not see the study is told nothing of either.
     #[must_use]
-    pub fn missing(&self, instance: &SopInstanceUid, name: String) -> RetrieveError {
+    pub fn missing(
+        &self,
+        sight: &Sight,
+        study: Option<&StudyInstanceUid>,
+        instance: &SopInstanceUid,
+        name: String,
+    ) -> RetrieveError {
+        let is_seen = match study {
+            Some(study) => sight.sees(study).map_err(StoreError::from),
+            None => Ok(sight.is_all()),
+        };
+        match is_seen {
+            Ok(true) => {}
+            Ok(false) => return RetrieveError::NotFound(name),
+            Err(error) => return error.into(),
+        }
         match self.store.destroyed_by(instance) {
             Ok(Some(_)) => RetrieveError::Gone(name),
             Ok(None) => RetrieveError::NotFound(name),
@@ -174,13 +212,17 @@ impl Retrieve {
         }
     }
 
-    /// The series of a study, by series number; empty when the study is unknown.
+    /// The series of a study, by series number; empty when the study is unknown or not seen.
     ///
     /// # Errors
     /// [`RetrieveError::Store`].
-    pub async fn series_of(&self, study: &StudyInstanceUid) -> Result<Vec<SeriesRecord>, RetrieveError> {
-        let (index, study) = (self.store.index(), study.clone());
-        let series = tokio::task::spawn_blocking(move || index.series_of(&study)).await?;
+    pub async fn series_of(&self, sight: &Sight, study: &StudyInstanceUid) -> Result<Vec<SeriesRecord>, RetrieveError> {
+        let (index, sight, study) = (self.store.index(), sight.clone(), study.clone());
+        let series = tokio::task::spawn_blocking(move || match sight.sees(&study)? {
+            true => index.series_of(&study),
+            false => Ok(Vec::new()),
+        });
+        let series = series.await?;
         Ok(series.map_err(StoreError::from)?)
     }
 
@@ -200,7 +242,8 @@ impl Retrieve {
         Ok(self.store.header(instance).await?)
     }
 
-    /// The headers of a series in order of instance number, to be taken page by page on a blocking thread.
+    /// The headers of a series that [`Retrieve::series_of`] gave, in order of instance number, to be taken page by page on a blocking
+    /// thread.
     #[must_use]
     pub fn header_pages(&self, study: &StudyInstanceUid, series: &SeriesInstanceUid) -> HeaderPages {
         HeaderPages(self.store.header_pages(study, series))

@@ -125,7 +125,7 @@ impl Walk {
                 if let Some(series) = self.selection.series.get(at) {
                     self.stage = Stage::Series(at + 1);
                     for record in self.index.series_by_uid(series)? {
-                        if self.is_of_patient(&record.study_instance_uid)? {
+                        if self.is_meant(&record.study_instance_uid)? {
                             self.series
                                 .push_back((record.study_instance_uid, record.series_instance_uid));
                         }
@@ -148,7 +148,7 @@ impl Walk {
                 self.selection.studies.is_empty() || self.selection.studies.contains(&record.study_instance_uid);
             let of_series =
                 self.selection.series.is_empty() || self.selection.series.contains(&record.series_instance_uid);
-            if of_study && of_series && self.is_of_patient(&record.study_instance_uid)? {
+            if of_study && of_series && self.is_meant(&record.study_instance_uid)? {
                 page.push(record);
             }
         }
@@ -175,7 +175,8 @@ impl Walk {
         };
         for (_, study) in page {
             let ids = &self.selection.patient_ids;
-            if ids.is_empty() || ids.contains(&study.keys.patient_id) {
+            let is_of_patient = ids.is_empty() || ids.contains(&study.keys.patient_id);
+            if is_of_patient && self.selection.sight.sees_record(&study) {
                 self.take_series_of(&study.study_instance_uid)?;
             }
         }
@@ -183,7 +184,7 @@ impl Walk {
     }
 
     fn take_study(&mut self, study: &StudyInstanceUid) -> Result<(), IndexError> {
-        if self.is_of_patient(study)? {
+        if self.is_meant(study)? {
             self.take_series_of(study)?;
         }
         Ok(())
@@ -199,12 +200,13 @@ impl Walk {
         Ok(())
     }
 
-    fn is_of_patient(&self, study: &StudyInstanceUid) -> Result<bool, IndexError> {
-        let ids = &self.selection.patient_ids;
+    /// True when a study is seen, and of one of the patients where patients are named.
+    fn is_meant(&self, study: &StudyInstanceUid) -> Result<bool, IndexError> {
+        let (ids, sight) = (&self.selection.patient_ids, &self.selection.sight);
         if ids.is_empty() {
-            return Ok(true);
+            return sight.sees(study);
         }
         let record = self.index.study(study)?;
-        Ok(record.is_some_and(|record| ids.contains(&record.keys.patient_id)))
+        Ok(record.is_some_and(|record| ids.contains(&record.keys.patient_id) && sight.sees_record(&record)))
     }
 }

@@ -118,7 +118,7 @@ impl ProcedureSteps {
         let instances: BTreeSet<_> = made.iter().map(|made| made.sop_instance_uid.clone()).collect();
         let mut found = self.inner.retrieve.select(Selection {
             instances: instances.into_iter().collect(),
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         });
         let mut here = HashSet::new();
         while let Some(record) = found.next().await {

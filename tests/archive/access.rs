@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, io::Write, net::SocketAddr, path::Path, pro
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use filmroom::{cli::Server, config::Config};
-use filmroom_access::{Action, NewToken, Passcode, Role};
+use filmroom_access::{Action, NewToken, Owner, Passcode, Role};
 use filmroom_admission::{Route, Rule};
 use filmroom_fixtures::{Instance, ct_head};
 
@@ -77,7 +77,9 @@ fn every_route_answers_those_roles_that_may() {
         .iter()
         .map(|role| {
             let code = Passcode::from(PASSCODE.as_bytes().to_vec());
-            directory.add_account(role.word(), &code, [*role].into(), None).unwrap();
+            directory
+                .add_account(role.word(), &code, [*role].into(), Owner::default())
+                .unwrap();
             // What a person decides a token does for its owner.
             let token = NewToken {
                 name: role.word().to_owned(),

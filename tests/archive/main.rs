@@ -30,6 +30,7 @@ mod import;
 mod integrity;
 mod orthanc;
 mod packs;
+mod privacy;
 mod pynetdicom;
 mod rebuild;
 mod records;

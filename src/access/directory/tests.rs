@@ -22,13 +22,26 @@ async fn accounts_outlive_the_process_and_sessions_the_request() {
         let directory = directory(data.path());
         assert!(!directory.has_administrator());
         directory
-            .add_account("ada", &right, [Role::Administrator, Role::Viewer].into(), None)
+            .add_account(
+                "ada",
+                &right,
+                [Role::Administrator, Role::Viewer].into(),
+                Owner::default(),
+            )
             .unwrap();
-        assert!(directory.add_account("ada", &right, [].into(), None).is_err());
-        assert!(directory.add_account("a/b", &right, [].into(), None).is_err());
         assert!(
             directory
-                .add_account("bob", &passcode("short"), [].into(), None)
+                .add_account("ada", &right, [].into(), Owner::default())
+                .is_err()
+        );
+        assert!(
+            directory
+                .add_account("a/b", &right, [].into(), Owner::default())
+                .is_err()
+        );
+        assert!(
+            directory
+                .add_account("bob", &passcode("short"), [].into(), Owner::default())
                 .is_err()
         );
     }
@@ -56,7 +69,9 @@ async fn another_passcode_ends_what_the_old_one_began() {
     let data = tempfile::tempdir().unwrap();
     let directory = directory(data.path());
     let (old, new) = (passcode("the film room at night"), passcode("the film room at noon"));
-    directory.add_account("ada", &old, [Role::Viewer].into(), None).unwrap();
+    directory
+        .add_account("ada", &old, [Role::Viewer].into(), Owner::default())
+        .unwrap();
     let (key, _) = directory.sign_in("ada", &old, HERE).await.unwrap();
     directory.by_passcode("ada", &old, HERE).await.unwrap();
     directory
@@ -90,7 +105,7 @@ async fn guessing_is_slowed_down() {
     let directory = directory(data.path());
     let right = passcode("the film room at night");
     directory
-        .add_account("ada", &right, [Role::Viewer].into(), None)
+        .add_account("ada", &right, [Role::Viewer].into(), Owner::default())
         .unwrap();
     for _ in 0..5 {
         assert_eq!(
@@ -111,7 +126,7 @@ fn an_administrator_remains() {
     let directory = directory(data.path());
     let code = passcode("the film room at night");
     directory
-        .add_account("ada", &code, [Role::Administrator].into(), None)
+        .add_account("ada", &code, [Role::Administrator].into(), Owner::default())
         .unwrap();
     let last = |result: Result<(), DirectoryError>| matches!(result, Err(DirectoryError::LastAdministrator));
     assert!(last(directory.remove_account("ada")));
@@ -138,7 +153,7 @@ fn an_administrator_remains() {
             .map(drop)
     ));
     directory
-        .add_account("bob", &code, [Role::Administrator].into(), None)
+        .add_account("bob", &code, [Role::Administrator].into(), Owner::default())
         .unwrap();
     directory.remove_account("ada").unwrap();
     assert!(last(directory.remove_account("bob")));
@@ -151,6 +166,7 @@ fn dashboard(owner: Option<&str>) -> NewToken {
         life: Duration::from_secs(60),
         made_by: "ada".to_owned(),
         owner: owner.map(str::to_owned),
+        is_confined: false,
     }
 }
 
@@ -160,7 +176,9 @@ async fn who_has_a_session_proves_anew_who_they_are() {
     let directory = directory(data.path());
     let code = passcode("the film room at night");
     for name in ["ada", "bob"] {
-        directory.add_account(name, &code, [Role::Viewer].into(), None).unwrap();
+        directory
+            .add_account(name, &code, [Role::Viewer].into(), Owner::default())
+            .unwrap();
     }
     let (key, ada) = directory.sign_in("ada", &code, HERE).await.unwrap();
     let first = ada.proof().unwrap();
@@ -188,13 +206,41 @@ fn a_token_acts_for_its_owner() {
         Err(DirectoryError::Unknown(_))
     ));
     let viewer = || BTreeSet::from([Role::Viewer]);
-    directory.add_account("ada", &code, viewer(), Some("lovelace")).unwrap();
     directory
-        .add_account("ada2", &code, viewer(), Some("lovelace"))
+        .add_account(
+            "ada",
+            &code,
+            viewer(),
+            Owner {
+                person: Some("lovelace"),
+                ..Owner::default()
+            },
+        )
+        .unwrap();
+    directory
+        .add_account(
+            "ada2",
+            &code,
+            viewer(),
+            Owner {
+                person: Some("lovelace"),
+                ..Owner::default()
+            },
+        )
         .unwrap();
     for wrong in ["", "two words", "token:ct", "a\u{7}"] {
         assert!(
-            directory.add_account("eve", &code, viewer(), Some(wrong)).is_err(),
+            directory
+                .add_account(
+                    "eve",
+                    &code,
+                    viewer(),
+                    Owner {
+                        person: Some(wrong),
+                        ..Owner::default()
+                    }
+                )
+                .is_err(),
             "{wrong}"
         );
     }
@@ -210,7 +256,9 @@ fn a_token_acts_for_its_owner() {
     directory.change_account("ada2", is_disabled(false)).unwrap();
     assert!(known().is_some());
     directory.remove_account("ada2").unwrap();
-    directory.add_account("ada2", &code, viewer(), None).unwrap();
+    directory
+        .add_account("ada2", &code, viewer(), Owner::default())
+        .unwrap();
     assert_eq!(known(), None);
 }
 

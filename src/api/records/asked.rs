@@ -8,9 +8,11 @@ use axum::{
     response::Response,
 };
 use filmroom_access::Principal;
-use filmroom_admission::{Caller, Refusal};
+use filmroom_admission::{Caller, Refusal, Seen};
+use filmroom_privacy::Sight;
 use filmroom_records::{Actor, Problem, RecordsError};
 use filmroom_retention::PartialDate;
+use filmroom_storage::model::StudyInstanceUid;
 use serde::de::DeserializeOwned;
 use time::Date;
 
@@ -25,6 +27,8 @@ pub(super) struct Asked {
     caller: Option<Principal>,
     query: BTreeMap<String, String>,
     headers: HeaderMap,
+    /// What the caller sees of studies.
+    pub(super) sight: Sight,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
@@ -42,6 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
         }
         Ok(Self {
             caller: Caller::of(&parts.extensions).cloned(),
+            sight: Seen::from_request_parts(parts, state).await?.0,
             query,
             headers: parts.headers.clone(),
         })
@@ -49,6 +54,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 }
 
 impl Asked {
+    /// Refuses for a study that the caller does not see, as for one that is not there.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub(super) fn seen(&self, study: &str) -> Result<(), Response> {
+        match self.sees(study)? {
+            true => Ok(()),
+            false => Err(refused(&RecordsError::Unknown("there is no such study".to_owned()))),
+        }
+    }
+
+    /// True when the caller sees a study.
+    ///
+    /// # Errors
+    /// A refusal when the index fails.
+    pub(super) fn sees(&self, study: &str) -> Result<bool, Response> {
+        if self.sight.is_all() {
+            return Ok(true);
+        }
+        let Ok(study) = StudyInstanceUid::new(study) else {
+            return Ok(false);
+        };
+        let seen = self.sight.sees(&study);
+        seen.map_err(|error| refused(&RecordsError::Failed(error.to_string())))
+    }
+
     /// Who acts: somebody who is known, be it a program by its token.
     ///
     /// # Errors

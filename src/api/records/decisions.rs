@@ -21,7 +21,8 @@ pub(in crate::records) async fn explain(
     Path(study): Path<String>,
     asked: Asked,
 ) -> Response {
-    let as_of = match asked.only(&["asOf"]).and_then(|()| asked.as_of()) {
+    let as_of = asked.only(&["asOf"]).and_then(|()| asked.seen(&study));
+    let as_of = match as_of.and_then(|()| asked.as_of()) {
         Ok(as_of) => as_of,
         Err(response) => return response,
     };
@@ -63,13 +64,16 @@ async fn listed(rooms: &Rooms, asked: &Asked) -> Result<Response, Response> {
         status,
         overdue: asked.is("overdue")?,
     };
-    let page = rooms
+    let mut page = rooms
         .records
         .decisions(filter, asked.text("cursor"), asked.limit()?, asked.as_of()?)
         .await
         .map_err(|error| refused(&error))?;
-    Ok(shown(
-        StatusCode::OK,
-        &json!({ "decisions": page.decisions, "next": page.next }),
-    ))
+    let mut seen = Vec::with_capacity(page.decisions.len());
+    for decision in page.decisions.drain(..) {
+        if asked.sees(&decision.study)? {
+            seen.push(decision);
+        }
+    }
+    Ok(shown(StatusCode::OK, &json!({ "decisions": seen, "next": page.next })))
 }

@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use filmroom_records::{NewFact, PatientKey, Subject};
+use filmroom_records::{Fact, NewFact, PatientKey, Subject};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -39,20 +39,34 @@ pub(in crate::records) async fn list(State(rooms): State<Rooms>, asked: Asked) -
         }),
         (None, Some(study)) => Subject::Study(study.to_owned()),
         (None, None) => {
-            let facts = rooms.records.facts(asked.text("cursor"), limit);
+            let mut facts = rooms.records.facts(asked.text("cursor"), limit);
             let next = (facts.len() == limit)
                 .then(|| facts.last().map(|fact| fact.id.clone()))
                 .flatten();
+            facts.retain(|fact| is_seen(&asked, fact));
             return shown(StatusCode::OK, &json!({ "facts": facts, "next": next }));
         }
     };
-    let all = rooms.records.facts_about(&subject);
+    let mut all = rooms.records.facts_about(&subject);
+    all.retain(|fact| is_seen(&asked, fact));
     let (facts, next) = super::part(&all, |fact| fact.id.clone(), asked.text("cursor"), limit);
     shown(StatusCode::OK, &json!({ "facts": facts, "next": next }))
 }
 
+fn is_seen(asked: &Asked, fact: &Fact) -> bool {
+    let study = fact.said.study.as_deref();
+    study.is_none_or(|study| asked.sees(study).unwrap_or(false))
+}
+
 /// `GET /api/v1/studies/{study}/facts`: what was said of the study and of its patient.
-pub(in crate::records) async fn of_study(State(rooms): State<Rooms>, Path(study): Path<String>) -> Response {
+pub(in crate::records) async fn of_study(
+    State(rooms): State<Rooms>,
+    Path(study): Path<String>,
+    asked: Asked,
+) -> Response {
+    if let Err(response) = asked.seen(&study) {
+        return response;
+    }
     match rooms.records.explain(&study, None).await {
         Ok(explained) => shown(StatusCode::OK, &json!({ "facts": explained.facts })),
         Err(error) => refused(&error),

@@ -32,7 +32,7 @@ use super::{Rooms, problem::answer};
 /// All routes of records; `dicomweb`: below which path viewers reject. Here it is decided which roles may ask; the room decides who
 /// among them may.
 pub(super) fn routes(dicomweb: &str) -> Routes<Rooms> {
-    const IN: Rule = Rule::May(Action::Query);
+    const IN: Rule = Rule::May(Action::ReadRecords);
     const FACTS: Rule = Rule::May(Action::AssertFacts);
     const HOLD: Rule = Rule::May(Action::Hold);
     const WRITE: Rule = Rule::May(Action::WritePolicies);

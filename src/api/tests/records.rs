@@ -17,7 +17,7 @@ impl Api {
     fn person(&self, name: &str, role: Role) -> Shown {
         let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
         self.directory
-            .add_account(name, &passcode, [role].into(), None)
+            .add_account(name, &passcode, [role].into(), filmroom_access::Owner::default())
             .unwrap();
         let shown = STANDARD.encode(format!("{name}:{PASSCODE}"));
         ("authorization", format!("Basic {shown}"))

@@ -230,6 +230,7 @@ pub struct Selected {
 impl Selected {
     fn selection(&self) -> Selection {
         Selection {
+            sight: filmroom_privacy::Sight::all(),
             patient_ids: self.patient_id.clone(),
             studies: self.study.clone(),
             series: self.series.clone(),

@@ -1,7 +1,8 @@
-//! `filmroom retention`, `hold` and `disposal`: records, by way of the archive that runs on the data folder, which knows who asks.
+//! `filmroom retention`, `hold`, `disposal` and `privacy`: records, by way of the archive that runs on the data folder, which knows who asks.
 
 mod disposal;
 mod hold;
+mod privacy;
 mod reject;
 mod retention;
 mod table;
@@ -20,6 +21,7 @@ use super::{
 
 pub use disposal::DisposalCommand;
 pub use hold::HoldCommand;
+pub use privacy::PrivacyCommand;
 pub use reject::{RejectCommand, RejectedCommand, RestoreCommand};
 pub use retention::RetentionCommand;
 use table::{Column, table};
@@ -98,7 +100,9 @@ impl Link {
         };
         headers.push(("Content-Type", kind.to_owned()));
         let answer = self.running.ask_with(method, path, &headers, &body)?;
-        answer.done("`filmroom retention --help`, `hold --help` and `disposal --help` say what there is")
+        answer.done(
+            "`filmroom retention --help`, `hold --help`, `disposal --help` and `privacy --help` say what there is",
+        )
     }
 
     /// Goes through all pages of a list.

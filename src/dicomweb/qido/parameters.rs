@@ -4,6 +4,7 @@ use filmroom_storage::model::Tag;
 
 use super::super::{DicomwebConfig, error, error::Problem, query_string::QueryString};
 use filmroom_dataset::attribute_by_name;
+use filmroom_privacy::Sight;
 use filmroom_query::{Direction, Include, Key, Level, OrderBy, Query};
 
 /// Parameters that are not attributes.
@@ -35,10 +36,15 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// [`Problem`] 400 that names the parameter and what is wrong.
-pub(crate) fn read(level: Level, parameters: &QueryString, config: &DicomwebConfig) -> Result<Asked, Problem> {
+pub(crate) fn read(
+    level: Level,
+    parameters: &QueryString,
+    config: &DicomwebConfig,
+    sight: Sight,
+) -> Result<Asked, Problem> {
     let mut query = Query {
         combined_datetime: true,
-        ..Query::new(level)
+        ..Query::new(level, sight)
     };
     let mut warnings = Vec::new();
     let mut include = Vec::new();
@@ -223,6 +229,7 @@ mod tests {
             Level::Study,
             &QueryString::parse(raw).unwrap(),
             &DicomwebConfig::default(),
+            Sight::all(),
         )
     }
 
@@ -318,7 +325,7 @@ mod tests {
         #[test]
         fn never_panics(raw in "[ -~]{0,200}") {
             if let Ok(parameters) = QueryString::parse(&raw) {
-                let _ = read(Level::Instance, &parameters, &DicomwebConfig::default());
+                let _ = read(Level::Instance, &parameters, &DicomwebConfig::default(), Sight::all());
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn of_many(
     let media = answer::media(offer);
     let representative = state
         .render
-        .representative(&resource.study, resource.series.as_ref())
+        .representative(&resource.sight, &resource.study, resource.series.as_ref())
         .await?;
     if offer.packaging == Packaging::Single {
         return one(&state, representative, None, parameters, offer, &headers).await;
@@ -151,7 +151,10 @@ pub(super) async fn record(state: &DicomwebState, resource: &Resource) -> Result
     let (Some(series), Some(instance)) = (&resource.series, &resource.instance) else {
         return Err(resource.not_found());
     };
-    Ok(state.retrieve.instance(&resource.study, series, instance).await?)
+    Ok(state
+        .retrieve
+        .instance(&resource.sight, &resource.study, series, instance)
+        .await?)
 }
 
 /// One picture: of a frame (from 1), of the representative one, or of all in turn.

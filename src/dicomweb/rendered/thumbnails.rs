@@ -22,7 +22,7 @@ pub(super) async fn of_many(
 ) -> Result<Response, Problem> {
     let record = state
         .render
-        .representative(&resource.study, resource.series.as_ref())
+        .representative(&resource.sight, &resource.study, resource.series.as_ref())
         .await?;
     thumbnail(&state, record, None, &accept, &query, &headers).await
 }

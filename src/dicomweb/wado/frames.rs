@@ -94,7 +94,10 @@ pub(super) async fn retrieve(
     let (Some(series), Some(instance)) = (&resource.series, &resource.instance) else {
         return Err(resource.not_found());
     };
-    let record = state.retrieve.instance(&resource.study, series, instance).await?;
+    let record = state
+        .retrieve
+        .instance(&resource.sight, &resource.study, series, instance)
+        .await?;
     frames_of(&state.retrieve, record, Numbers::Listed(numbers), &accept, &headers).await
 }
 

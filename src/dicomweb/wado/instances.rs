@@ -312,7 +312,10 @@ async fn single(
             "multipart/related; type=\"application/dicom\"",
         ]));
     };
-    let record = state.retrieve.instance(&resource.study, series, instance).await?;
+    let record = state
+        .retrieve
+        .instance(&resource.sight, &resource.study, series, instance)
+        .await?;
     let preferred = format!("{preference:?}");
     let etag = ETag::of([b"dicom".as_slice(), &record.sha256, preferred.as_bytes()]);
     if etag.is_known(headers) {

@@ -131,7 +131,10 @@ pub(super) async fn retrieve(
     let form = Form::of(offer);
     let kind = format!("{offer:?} {}", base.for_references());
     if let (Some(series), Some(instance)) = (&resource.series, &resource.instance) {
-        let record = state.retrieve.instance(&resource.study, series, instance).await?;
+        let record = state
+            .retrieve
+            .instance(&resource.sight, &resource.study, series, instance)
+            .await?;
         let etag = ETag::of([kind.as_bytes(), &record.sha256]);
         if etag.is_known(&headers) {
             return Ok(not_modified(&etag));
@@ -143,7 +146,7 @@ pub(super) async fn retrieve(
         out.extend_from_slice(&form.close());
         return Ok(tagged(&form, &etag, Body::from(out)));
     }
-    let mut series = state.retrieve.series_of(&resource.study).await?;
+    let mut series = state.retrieve.series_of(&resource.sight, &resource.study).await?;
     if let Some(wanted) = &resource.series {
         series.retain(|record| record.series_instance_uid == *wanted);
     }

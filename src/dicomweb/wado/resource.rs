@@ -7,11 +7,15 @@ use axum::{
 use filmroom_storage::model::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, UidError};
 
 use crate::{base_url::BaseUrl, error::Problem};
+use filmroom_admission::Seen;
+use filmroom_privacy::Sight;
 use filmroom_retrieve::{Retrieve, Selection};
 
 /// The UIDs of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Resource {
+    /// What whoever asks for it sees.
+    pub sight: Sight,
     /// (0020,000D).
     pub study: StudyInstanceUid,
     /// (0020,000E), below a study.
@@ -28,7 +32,7 @@ impl Resource {
             studies: vec![self.study.clone()],
             series: self.series.iter().cloned().collect(),
             instances: self.instance.iter().cloned().collect(),
-            ..Selection::default()
+            ..Selection::of(self.sight.clone())
         }
     }
 
@@ -48,7 +52,9 @@ impl Resource {
     #[must_use]
     pub fn missing(&self, room: &Retrieve) -> Problem {
         match &self.instance {
-            Some(instance) => room.missing(instance, self.name()).into(),
+            Some(instance) => room
+                .missing(&self.sight, Some(&self.study), instance, self.name())
+                .into(),
             None => self.not_found(),
         }
     }
@@ -76,8 +82,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Resource {
                 _ => {}
             }
         }
+        let sight = Seen::of(&parts.extensions).map_err(Problem::internal)?;
         let study = study.ok_or_else(|| Problem::bad_request("the path names no study"))?;
         Ok(Self {
+            sight,
             study,
             series,
             instance,

@@ -227,7 +227,7 @@ async fn identify(
                 answer.user_variables.push(believed_item());
             }
             withhold(&user, negotiated, answer);
-            negotiated.user = Some(user.name);
+            negotiated.user = Some(user);
             Ok(())
         }
         Err(denied) => Err(AssociationError::Rejected(Rejection::UserIdentity(denied.to_string()))),

@@ -24,6 +24,8 @@ use tokio::{
 };
 
 use super::{config::DimseConfig, message::CommandSet};
+use filmroom_access::Action;
+use filmroom_privacy::Sight;
 
 pub use accept::{Admission, Arrival, Reach, Rejection};
 pub use negotiated::{Context, Negotiated};
@@ -161,6 +163,22 @@ pub(crate) enum Wait {
 }
 
 impl Association {
+    /// Which studies whoever is at the other end sees when they do this: the user, where one was named and believed; else the device. Of
+    /// a device that shows no certificate nobody knows which one it is.
+    #[must_use]
+    pub(crate) fn sight(&self, action: Action) -> Sight {
+        let Some(privacy) = &self.config.privacy else {
+            return Sight::all();
+        };
+        match (&self.negotiated.user, &self.negotiated.peer) {
+            (Some(user), _) => privacy.sight(user, action),
+            (None, Some(peer)) if peer.certificate.is_some() => {
+                privacy.sight_of_device(Some(self.negotiated.calling_ae_title.as_str()))
+            }
+            _ => privacy.sight_of_device(None),
+        }
+    }
+
     fn new(connection: Box<dyn Connection>, config: Arc<DimseConfig>) -> Self {
         Self {
             connection,

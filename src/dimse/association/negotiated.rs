@@ -5,6 +5,7 @@ use std::sync::Arc;
 use filmroom_storage::model::TransferSyntaxUid;
 
 use super::uid::Service;
+use filmroom_access::Principal;
 use filmroom_audit::Caller;
 use filmroom_peers::Peer;
 
@@ -47,7 +48,7 @@ pub struct Negotiated {
     /// The calling peer as it is known, where it is.
     pub peer: Option<Peer>,
     /// Who uses the calling entity, where it was asked and is known (PS3.7 §D.3.3.7).
-    pub user: Option<String>,
+    pub user: Option<Principal>,
     pub(super) contexts: Vec<Context>,
     pub(super) extended: Vec<(String, Vec<u8>)>,
 }
@@ -58,7 +59,7 @@ impl Negotiated {
     pub fn caller(&self) -> Caller<'_> {
         Caller {
             ae_title: &self.calling_ae_title,
-            user: self.user.as_deref().unwrap_or_default(),
+            user: self.user.as_ref().map(|user| user.name.as_str()).unwrap_or_default(),
             place: &self.peer_address,
         }
     }

@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use super::*;
-use filmroom_access::{Demand, Directory, Passcode, Role, Users};
+use filmroom_access::{Demand, Directory, Owner, Passcode, Role, Users};
 
 /// An association request with a claim: its kind, whether an answer is wanted, and its fields.
 fn request_with(claim: Option<(u8, bool, &str, &str)>) -> Vec<u8> {
@@ -68,7 +68,9 @@ async fn node(demand: Demand) -> (Node, TempDir) {
     let directory = Directory::open(folder.path()).unwrap();
     let passcode = Passcode::from(PASSCODE.as_bytes().to_vec());
     for (name, role) in [("ada", Role::Viewer), ("root", Role::Administrator)] {
-        directory.add_account(name, &passcode, [role].into(), None).unwrap();
+        directory
+            .add_account(name, &passcode, [role].into(), Owner::default())
+            .unwrap();
     }
     let config = DimseConfig {
         access: Arc::new(Users::new(Arc::new(directory), demand)),

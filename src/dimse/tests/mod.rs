@@ -155,7 +155,7 @@ impl Node {
     async fn data_set(&self, sop_instance_uid: &str) -> Option<Vec<u8>> {
         let selection = Selection {
             instances: vec![SopInstanceUid::new(sop_instance_uid).unwrap()],
-            ..Selection::default()
+            ..Selection::of(filmroom_privacy::Sight::all())
         };
         let record = self.rooms.retrieve.select(selection).next().await?.unwrap();
         let mut pieces = self
@@ -256,6 +256,6 @@ fn slices(count: usize) -> Vec<Instance> {
 fn study_of(instance: &Instance) -> Selection {
     Selection {
         studies: vec![StudyInstanceUid::new(&instance.study_instance_uid).unwrap()],
-        ..Selection::default()
+        ..Selection::of(filmroom_privacy::Sight::all())
     }
 }

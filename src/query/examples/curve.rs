@@ -151,7 +151,7 @@ fn asked(studies: u64) -> Vec<(&'static str, Query)> {
     let page = |level| Query {
         limit: 100,
         combined_datetime: true,
-        ..Query::new(level)
+        ..Query::new(level, filmroom_privacy::Sight::all())
     };
     let keyed = |tag: u32, value: &str| Query {
         keys: vec![Key {

@@ -59,6 +59,7 @@ impl Search {
                 after = Some(cursor);
                 if record.keys.patient_id == keys.patient_id
                     && record.keys.issuer_of_patient_id == keys.issuer_of_patient_id
+                    && self.plan.sight.sees_record(&record)
                 {
                     totals.studies += 1;
                     totals.series += record.number_of_series;

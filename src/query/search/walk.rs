@@ -49,9 +49,11 @@ impl Search {
                 },
                 record => record,
             };
-            if let Some(record) = &record
-                && !self.accepts_study(record, keys_decided)?
-            {
+            let is_accepted = match &record {
+                Some(record) => self.accepts_study(record, keys_decided)?,
+                None => self.plan.sight.sees(&uid)?,
+            };
+            if !is_accepted {
                 self.spend(STUDY_COST)?;
                 continue;
             }
@@ -124,6 +126,9 @@ impl Search {
 
     pub(super) fn accepts_study(&mut self, record: &StudyRecord, keys_decided: bool) -> Result<bool, QueryError> {
         let plan = &self.plan;
+        if !plan.sight.sees_record(record) {
+            return Ok(false);
+        }
         let facts = &plan.study_facts;
         let alone = (keys_decided || plan.study_keys.iter().all(|test| test.accepts(&record.keys)))
             && plan
@@ -211,7 +216,9 @@ impl Search {
             record: None,
             accepted: true,
         };
-        if self.plan.needs_study() {
+        if !self.plan.needs_study() {
+            study.accepted = self.plan.sight.sees(uid)?;
+        } else {
             self.spend(STUDY_COST)?;
             study.record = self.index.study(uid)?;
             study.accepted = match &study.record {

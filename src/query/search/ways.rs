@@ -12,6 +12,12 @@ impl Search {
         if let Some(uids) = &plan.series_uids {
             return self.begin_at_series(uids);
         }
+        if !plan.is_narrow
+            && let Some(few) = plan.sight.few()?
+        {
+            self.begin_at_studies(few);
+            return Ok(());
+        }
         let by_names = if plan.is_narrow || plan.wanted.is_empty() {
             None
         } else {

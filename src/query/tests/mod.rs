@@ -101,7 +101,7 @@ fn ask(level: Level, keys: &[(&str, &str)]) -> Query {
     Query {
         keys: keys.iter().map(|(name, value)| key(name, value)).collect(),
         combined_datetime: true,
-        ..Query::new(level)
+        ..Query::new(level, Sight::all())
     }
 }
 

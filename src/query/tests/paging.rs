@@ -201,7 +201,7 @@ fn a_page_in_an_order_of_ones_own_is_cut_from_all_matches() {
             }],
             offset,
             limit: 3,
-            ..Query::new(Level::Study)
+            ..Query::new(Level::Study, Sight::all())
         };
         let answers = room.find(&query).unwrap();
         assert_eq!(
