@@ -166,17 +166,19 @@ impl Server {
         let hl7 = hl7_sockets.serve(config, trail.trail(), &records, &shutdown);
         let hl7 = hl7.map_err(|error| Failure::new(Status::Unavailable, format!("cannot listen: {error}"), ""))?;
         let hl7_metrics = hl7.as_ref().map(filmroom_hl7::Serving::metrics);
-        let routes = routes(
-            config,
-            &rooms,
-            [regular, manager],
-            &records,
-            &privacy,
-            &peers,
-            &admission,
-            &trail,
-        )
-        .merge(health::routes(store.clone(), hl7_metrics, shutdown.clone()));
+        let behind = Behind {
+            rooms: &rooms,
+            records: &records,
+            privacy: &privacy,
+            peers: &peers,
+            admission: &admission,
+            trail: &trail,
+        };
+        let routes = routes(config, &behind, [regular, manager]).merge(health::routes(
+            store.clone(),
+            hl7_metrics,
+            shutdown.clone(),
+        ));
         let table = routes.table().to_vec();
         let router = front(routes, &admission, http_tls.is_some());
         let mut dimse_config = config.dimse();
@@ -474,17 +476,26 @@ pub async fn close_store(store: &Store, folder: &std::path::Path) -> Result<(), 
     store.close().await.map_err(|error| Failure::store(folder, &error))
 }
 
+/// The rooms behind the doors of the web.
+struct Behind<'a> {
+    rooms: &'a Rooms,
+    records: &'a Records,
+    privacy: &'a Privacy,
+    peers: &'a Arc<Peers>,
+    admission: &'a Admission,
+    trail: &'a AuditTrail,
+}
+
 /// All routes, each with who is answered.
-fn routes(
-    config: &Config,
-    rooms: &Rooms,
-    [regular, manager]: [Seen; 2],
-    records: &Records,
-    privacy: &Privacy,
-    peers: &Arc<Peers>,
-    admission: &Admission,
-    trail: &AuditTrail,
-) -> Routes {
+fn routes(config: &Config, behind: &Behind<'_>, [regular, manager]: [Seen; 2]) -> Routes {
+    let Behind {
+        rooms,
+        records,
+        privacy,
+        peers,
+        admission,
+        trail,
+    } = *behind;
     let audit = AuditRoom {
         trail: trail.trail().clone(),
         source: Arc::new(trail::source(config)),
