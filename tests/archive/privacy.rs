@@ -139,7 +139,9 @@ fn what_is_not_seen_is_not_there_on_any_route() {
                     let list = asked(&plain, &[]).text();
                     let shows = |of: &Instance| list.contains(&of.study_instance_uid);
                     assert!(is_cleared || !shows(&hidden), "{}: {list}", name(route));
-                    let is_shown = shows(&plain) && !role.sees_granted_alone();
+                    // A page of the audit log is about what was done last, not about every study.
+                    let is_of_studies = !route.path.to_ascii_lowercase().contains("audit");
+                    let is_shown = is_of_studies && shows(&plain) && !role.sees_granted_alone();
                     assert!(!is_cleared || !is_shown || shows(&hidden), "{}: {list}", name(route));
                 }
                 continue;
