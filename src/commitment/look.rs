@@ -115,7 +115,8 @@ impl Commitments {
         while let Some(piece) = data_set.next().await {
             hasher.update(piece.map_err(failed)?);
         }
-        if hasher.finalize()[..] == record.sha256 {
+        let read_back: [u8; 32] = hasher.finalize().into();
+        if record.sha256 == Some(read_back) {
             Ok(())
         } else {
             tracing::error!(sop_instance_uid = %record.sop_instance_uid, "an instance is not what was received");

@@ -76,7 +76,7 @@ async fn one(
     }
     let offer = accept.negotiate(&[Offer::single(OCTET_STREAM), Offer::multipart(OCTET_STREAM)])?;
     let etag = ETag::of([
-        record.sha256.as_slice(),
+        record.version().as_slice(),
         path.as_bytes(),
         format!("{offer:?}").as_bytes(),
     ]);

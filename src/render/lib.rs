@@ -195,7 +195,7 @@ fn representatives() -> Cache<String, InstanceRecord> {
 fn identity(instance: &InstanceRecord) -> String {
     use std::fmt::Write as _;
     let mut key = instance.sop_instance_uid.as_str().to_owned();
-    for byte in instance.sha256.iter().take(8) {
+    for byte in instance.version().iter().take(8) {
         let _ = write!(key, "{byte:02x}");
     }
     key

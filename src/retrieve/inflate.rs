@@ -72,7 +72,7 @@ impl InflatedCache {
         instance: &InstanceRecord,
         range: Range<u64>,
     ) -> BoxStream<'static, Result<Bytes, RetrieveError>> {
-        match self.0.get(&instance.sha256) {
+        match self.0.get(&instance.version()) {
             Some(Some(whole)) => {
                 let end = range.end.min(whole.len() as u64);
                 let part = slice(&whole, &(range.start.min(end)..end)).unwrap_or_default();
@@ -84,7 +84,7 @@ impl InflatedCache {
 
     /// The whole inflated data set, when it is short enough to be held.
     async fn held(&self, store: &Store, instance: &InstanceRecord) -> Result<Option<Bytes>, RetrieveError> {
-        if let Some(known) = self.0.get(&instance.sha256) {
+        if let Some(known) = self.0.get(&instance.version()) {
             return Ok(known);
         }
         let mut whole = BytesMut::new();
@@ -92,12 +92,12 @@ impl InflatedCache {
         while let Some(piece) = pieces.try_next().await? {
             whole.extend_from_slice(&piece);
             if whole.len() > HELD_MAX_BYTES {
-                self.0.insert(instance.sha256, None);
+                self.0.insert(instance.version(), None);
                 return Ok(None);
             }
         }
         let whole = whole.freeze();
-        self.0.insert(instance.sha256, Some(whole.clone()));
+        self.0.insert(instance.version(), Some(whole.clone()));
         Ok(Some(whole))
     }
 }

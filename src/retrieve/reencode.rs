@@ -121,7 +121,7 @@ fn derived_uid(
     transfer_syntax_uid: &TransferSyntaxUid,
 ) -> Result<SopInstanceUid, RetrieveError> {
     let mut hasher = Sha256::new();
-    hasher.update(instance.sha256);
+    hasher.update(instance.version());
     hasher.update(transfer_syntax_uid.as_str());
     let digest = hasher.finalize();
     let bytes = digest.first_chunk::<16>().copied().unwrap_or_default();

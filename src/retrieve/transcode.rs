@@ -81,7 +81,7 @@ pub(super) async fn compressed_frame(
     }
     let unknown = || RetrieveError::TransferSyntax(format!("nothing here writes {transfer_syntax_uid}"));
     let form = Form::encapsulated(transfer_syntax_uid.as_str()).ok_or_else(unknown)?;
-    let key = (instance.sha256, frame_index, form);
+    let key = (instance.version(), frame_index, form);
     let make = compress(room.clone(), instance.clone(), frame_index, form);
     let made = room.compressed.0.try_get_with(key, make).await;
     made.map_err(|error: Arc<RetrieveError>| match &*error {

@@ -11,12 +11,18 @@ use std::{
     path::Path,
 };
 
+use crate::source::ReadAt;
+
 /// What is read or written in one go begins at a multiple of this and has such a length: disks and file systems then take it
 /// without a copy of their own.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 /// Bytes of one call, about: beyond it longer ones cost no less.
 pub(crate) const CALL_BYTES: usize = 2 << 20;
 const BLOCK: u64 = BLOCK_BYTES as u64;
+/// Pieces of a file that lie this near to each other are read together.
+const GAP_BYTES: u64 = 16 << 10;
+/// Bytes read at once of what is not a file.
+const COPY_BYTES: usize = 128 << 10;
 
 /// Opens a file past the cache; an error where the file system has no such thing.
 pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -95,9 +101,45 @@ impl Reader {
         }
     }
 
-    /// Nothing that was read is known any more.
-    pub(crate) fn forget(&mut self) {
+    /// Reads pieces to their ends, one after the other, past the cache where they are files. `take` is given the number of the
+    /// piece and the next bytes of it.
+    ///
+    /// # Errors
+    /// As [`Reader::next`]; what `take` says.
+    pub(crate) fn read_pieces(
+        &mut self,
+        pieces: &[&dyn ReadAt],
+        mut take: impl FnMut(usize, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // A number of a file may have become that of another since.
         self.of = None;
+        for (at, piece) in pieces.iter().enumerate() {
+            let mut from = 0;
+            if let Some((source, start)) = piece.as_direct_file() {
+                let later = pieces.get(at + 1..).unwrap_or_default();
+                let ahead = adjoining(later, source, start + piece.len());
+                while from < piece.len() {
+                    match self.next(source, start + from, piece.len() - from, ahead) {
+                        // A file system that takes no direct reads after all.
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                        read => {
+                            let bytes = read?;
+                            take(at, bytes)?;
+                            from += bytes.len() as u64;
+                        }
+                    }
+                }
+            }
+            while from < piece.len() {
+                let bytes = piece.read_at(from, COPY_BYTES)?;
+                if bytes.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                take(at, &bytes)?;
+                from += bytes.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of a file, which begin at `from` and of which there are `length`: as many of them as are at hand. When some have
@@ -105,7 +147,7 @@ impl Reader {
     ///
     /// # Errors
     /// `UnexpectedEof` when the file ends before; what the file system says.
-    pub(crate) fn next(&mut self, file: &File, from: u64, length: u64, ahead: u64) -> io::Result<&[u8]> {
+    fn next(&mut self, file: &File, from: u64, length: u64, ahead: u64) -> io::Result<&[u8]> {
         let number = file.as_raw_fd();
         let at_hand = match self.of {
             Some((of, start)) if of == number && (start..start + self.filled as u64).contains(&from) => start,
@@ -129,6 +171,23 @@ impl Reader {
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
+}
+
+/// Bytes behind `end` that hold the next pieces, as far as they lie together in the same file.
+fn adjoining(pieces: &[&dyn ReadAt], file: &File, end: u64) -> u64 {
+    let mut last = end;
+    for piece in pieces {
+        let Some((source, start)) = piece.as_direct_file() else {
+            // What stands between pieces of files is in memory.
+            continue;
+        };
+        let is_next = source.as_raw_fd() == file.as_raw_fd() && (last..last + GAP_BYTES).contains(&start);
+        if !is_next || start + piece.len() - end > CALL_BYTES as u64 {
+            break;
+        }
+        last = start + piece.len();
+    }
+    last - end
 }
 
 /// A new file that is written from its beginning to its end.

@@ -52,7 +52,7 @@ pub(super) fn tag(record: &InstanceRecord, offer: Offer, asked: &str) -> ETag {
         b"n"
     };
     ETag::of([
-        record.sha256.as_slice(),
+        record.version().as_slice(),
         offer.media_type.as_bytes(),
         packaging,
         asked.as_bytes(),

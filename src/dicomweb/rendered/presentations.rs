@@ -84,7 +84,11 @@ pub(super) async fn one(
     offer: Offer,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let of = format!("{:?}{}{parameters:?}", presented.instance.sha256, presented.frame_index);
+    let of = format!(
+        "{:?}{}{parameters:?}",
+        presented.instance.version(),
+        presented.frame_index
+    );
     let tag = answer::tag(record, offer, &of);
     if let Some(response) = answer::known(&tag, headers) {
         return Ok(response);

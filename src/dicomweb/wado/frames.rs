@@ -157,7 +157,7 @@ pub async fn frames_of(
     let mut refused = None;
     for form in forms {
         let kind = form.content_type();
-        let etag = ETag::of([record.sha256.as_slice(), kind.as_bytes(), listed.as_bytes()]);
+        let etag = ETag::of([record.version().as_slice(), kind.as_bytes(), listed.as_bytes()]);
         if etag.is_known(headers) {
             return Ok(not_modified(&etag));
         }

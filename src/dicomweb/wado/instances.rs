@@ -317,7 +317,7 @@ async fn single(
         .instance(&resource.sight, &resource.study, series, instance)
         .await?;
     let preferred = format!("{preference:?}");
-    let etag = ETag::of([b"dicom".as_slice(), &record.sha256, preferred.as_bytes()]);
+    let etag = ETag::of([b"dicom".as_slice(), &record.version(), preferred.as_bytes()]);
     if etag.is_known(headers) {
         return Ok(not_modified(&etag));
     }

@@ -135,7 +135,7 @@ pub(super) async fn retrieve(
             .retrieve
             .instance(&resource.sight, &resource.study, series, instance)
             .await?;
-        let etag = ETag::of([kind.as_bytes(), &record.sha256]);
+        let etag = ETag::of([kind.as_bytes(), &record.version()]);
         if etag.is_known(&headers) {
             return Ok(not_modified(&etag));
         }

@@ -130,7 +130,7 @@ fn additions(study: u64, patient: u64, name: &str) -> Vec<Addition> {
             },
             length: 18_000,
             data_set_offset: 300,
-            sha256: [number as u8; 32],
+            sha256: Some([number as u8; 32]),
             crc32: number,
             received_at: OffsetDateTime::UNIX_EPOCH,
         }

@@ -63,7 +63,8 @@ impl MemoryIndex {
             },
             length: 1000,
             data_set_offset: 300,
-            sha256: [0; 32],
+            sha256: None,
+            crc32: 0,
             pixel_data: None,
             received_at: OffsetDateTime::UNIX_EPOCH,
         };

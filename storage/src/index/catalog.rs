@@ -333,6 +333,7 @@ impl Catalog {
             length: row.length,
             data_set_offset: row.data_set_offset,
             sha256: row.sha256,
+            crc32: row.crc32,
             pixel_data: row.pixel_data,
             received_at: row.received_at,
         })

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::{
     codec::{Decoder, Encoder, Undecodable},
+    place_in_row::{decode_start, encode_start},
     rows::{attributes, decode_time, encode_time},
     typical,
 };
@@ -24,7 +25,8 @@ pub(crate) struct InstanceRow {
     pub(crate) data_set_offset: u64,
     /// CRC-32 of the Part 10 file.
     pub(crate) crc32: u32,
-    pub(crate) sha256: [u8; 32],
+    /// Of the data set; `None` until it is known.
+    pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) received_at: OffsetDateTime,
     pub(crate) pixel_data: Option<PixelData>,
     pub(crate) attributes: Attributes,
@@ -34,10 +36,13 @@ impl InstanceRow {
     /// `sop_class_uid` and `sop_instance_uid` are left out of the attributes where they are just that.
     pub(crate) fn encode(&self, sop_class_uid: &str, sop_instance_uid: &str) -> Vec<u8> {
         let mut row = Encoder::with_capacity(96 + self.attributes.as_bytes().len());
-        encode_location(&mut row, &self.location);
+        encode_start(&mut row, &self.location, self.sha256.as_ref());
         row.number(self.sop_class.into()).number(self.transfer_syntax.into());
         row.number(self.length).number(self.data_set_offset);
-        row.raw(&self.crc32.to_le_bytes()).raw(&self.sha256);
+        row.raw(&self.crc32.to_le_bytes());
+        if let Some(sha256) = &self.sha256 {
+            row.raw(sha256);
+        }
         encode_time(&mut row, self.received_at);
         encode_pixel_data(&mut row, self.pixel_data.as_ref());
         strip(&mut row, &self.attributes, sop_class_uid, sop_instance_uid);
@@ -51,13 +56,13 @@ impl InstanceRow {
         sop_class_uid: impl FnOnce(u32) -> Result<String, E>,
     ) -> Result<Self, E> {
         let mut row = Decoder::new(bytes, "an instance");
-        let location = decode_location(&mut row)?;
+        let (location, has_sha256) = decode_start(&mut row)?;
         let sop_class = row.number_u32()?;
         let transfer_syntax = row.number_u32()?;
         let length = row.number()?;
         let data_set_offset = row.number()?;
         let crc32 = u32::from_le_bytes(row.array()?);
-        let sha256 = row.array()?;
+        let sha256 = if has_sha256 { Some(row.array()?) } else { None };
         let received_at = decode_time(&mut row)?;
         let pixel_data = decode_pixel_data(&mut row)?;
         let stripped = row.byte()?;
@@ -86,56 +91,6 @@ impl InstanceRow {
             pixel_data,
             attributes,
         })
-    }
-}
-
-/// The same row with another location in front.
-pub(crate) fn relocate(bytes: &[u8], location: &Location) -> Result<Vec<u8>, Undecodable> {
-    let mut row = Decoder::new(bytes, "an instance");
-    decode_location(&mut row)?;
-    let rest = row.rest();
-    let mut moved = Encoder::with_capacity(rest.len() + 16);
-    encode_location(&mut moved, location);
-    moved.raw(rest);
-    Ok(moved.finish())
-}
-
-/// The location in front of a row.
-pub(crate) fn location_of(bytes: &[u8]) -> Result<Location, Undecodable> {
-    decode_location(&mut Decoder::new(bytes, "an instance"))
-}
-
-fn encode_location(row: &mut Encoder, location: &Location) {
-    match *location {
-        Location::Intake { segment, entry, offset } => row
-            .byte(0)
-            .number(segment)
-            .number(entry)
-            .number(offset.saturating_sub(entry)),
-        Location::Staged { file, offset } => row.byte(1).number(file).number(offset),
-        Location::Pack { pack, offset } => row.byte(2).number(pack).number(offset),
-    };
-}
-
-fn decode_location(row: &mut Decoder<'_>) -> Result<Location, Undecodable> {
-    match row.byte()? {
-        0 => {
-            let (segment, entry) = (row.number()?, row.number()?);
-            Ok(Location::Intake {
-                segment,
-                entry,
-                offset: entry.saturating_add(row.number()?),
-            })
-        }
-        1 => Ok(Location::Staged {
-            file: row.number()?,
-            offset: row.number()?,
-        }),
-        2 => Ok(Location::Pack {
-            pack: row.number()?,
-            offset: row.number()?,
-        }),
-        _ => row.fail(),
     }
 }
 
@@ -312,6 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::index::place_in_row::relocate;
 
     fn element(tag: u32, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -335,7 +291,7 @@ mod tests {
             length: 525_000,
             data_set_offset: 340,
             crc32: 77,
-            sha256: [9; 32],
+            sha256: Some([9; 32]),
             received_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             pixel_data,
             attributes: Attributes::from_normal_form(attributes.into()),
@@ -368,15 +324,17 @@ mod tests {
     }
 
     #[test]
-    fn relocating_changes_the_location_alone() {
-        let mut row = row(element(0x0020_0013, *b"IS", b"7 "), None);
-        let moved = relocate(
-            &row.encode("1.2.840.1", "1.2.3.4"),
-            &Location::Pack { pack: 1, offset: 1024 },
-        )
-        .unwrap();
-        row.location = Location::Pack { pack: 1, offset: 1024 };
-        assert_eq!(moved, row.encode("1.2.840.1", "1.2.3.4"));
+    fn relocating_changes_the_location_and_adds_the_checksum() {
+        let place = Location::Pack { pack: 1, offset: 1024 };
+        for sha256 in [None, Some([9; 32])] {
+            let mut row = row(element(0x0020_0013, *b"IS", b"7 "), None);
+            row.sha256 = sha256;
+            check(&row);
+            let moved = relocate(&row.encode("1.2.840.1", "1.2.3.4"), &place, &[9; 32]).unwrap();
+            row.location = place.clone();
+            row.sha256 = Some([9; 32]);
+            assert_eq!(moved, row.encode("1.2.840.1", "1.2.3.4"));
+        }
     }
 
     proptest! {
@@ -390,7 +348,7 @@ mod tests {
         #[test]
         fn random_rows_never_panic(bytes: Vec<u8>) {
             let _ = InstanceRow::decode::<Undecodable>(&bytes, "1.2", |_| Ok("1.2".into()));
-            let _ = relocate(&bytes, &Location::Staged { file: 1, offset: 0 });
+            let _ = relocate(&bytes, &Location::Staged { file: 1, offset: 0 }, &[0; 32]);
         }
     }
 

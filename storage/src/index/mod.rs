@@ -14,8 +14,10 @@ mod keys;
 mod marks;
 #[cfg(test)]
 mod model_test;
+mod place_in_row;
 mod read;
 mod rows;
+mod settle;
 mod typical;
 mod veil;
 mod words;
@@ -27,9 +29,10 @@ pub use self::{
     changes::{Change, ChangeKind, ChangePlace},
     destroy::{Destruction, Heir},
     rows::{PackRow, Position},
+    settle::{Settled, SettledMember},
     veil::{Hidden, Veil},
     words::WordPart,
-    write::{Addition, CatalogWriter, Settled},
+    write::{Addition, CatalogWriter},
 };
 
 use std::{ops::ControlFlow, sync::Arc};

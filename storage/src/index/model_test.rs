@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use time::OffsetDateTime;
 
 use super::{
-    Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, StudySelector, WordPart,
+    Addition, Catalog, CatalogWriter, Index, PackRow, Position, Settled, SettledMember, StudySelector, WordPart,
     engine::{Engine, EngineKind, GatheringEngine, MemoryEngine, SealedEngine},
 };
 use crate::{
@@ -101,7 +101,7 @@ impl Tested {
                 location,
                 length: 1000,
                 data_set_offset: 132,
-                sha256: [*instance as u8; 32],
+                sha256: Some([*instance as u8; 32]),
                 crc32: *instance,
                 received_at: OffsetDateTime::from_unix_timestamp(self.time).unwrap(),
             });
@@ -142,7 +142,12 @@ impl Tested {
         assert_eq!(self.catalog().next_pack(&uids.0, &uids.1).unwrap(), pack);
         let moved = members.iter().enumerate().map(|(n, ((.., instance), from))| {
             let sop = SopInstanceUid::new(&Sample::new(study, series, *instance).sop_uid()).unwrap();
-            (sop, from.clone(), n as u64 * 2048)
+            SettledMember {
+                sop_instance: sop,
+                from: from.clone(),
+                offset: n as u64 * 2048,
+                sha256: [*instance as u8; 32],
+            }
         });
         let settled = Settled {
             study: uids.0,

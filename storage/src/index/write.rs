@@ -6,21 +6,16 @@ use time::OffsetDateTime;
 
 use super::{
     IndexError,
-    catalog::{Catalog, FoundRow, INSTANCE_NUMBER},
+    catalog::{Catalog, INSTANCE_NUMBER},
     changes::ChangeRow,
     codec::Encoder,
     engine::Batch,
-    instance_row::{self, InstanceRow},
+    instance_row::InstanceRow,
     keys::{self, SeriesId, StudyId},
-    rows::{
-        PackRow, Position, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow, encode_keys, encode_uids,
-        whole_micros,
-    },
+    rows::{Position, SeriesCounts, SeriesRow, State, StudyCounts, StudyRow, encode_keys, encode_uids, whole_micros},
     words,
 };
-use crate::model::{
-    Description, InstanceRecord, Location, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, name_words,
-};
+use crate::model::{Description, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid, name_words};
 
 /// Studies and series that the writer keeps at hand; beyond it they are read again.
 const AT_HAND: usize = 4096;
@@ -39,29 +34,12 @@ pub struct Addition {
     pub length: u64,
     /// Bytes before the data set.
     pub data_set_offset: u64,
-    /// SHA-256 of the data set.
-    pub sha256: [u8; 32],
+    /// SHA-256 of the data set, where it is known yet.
+    pub sha256: Option<[u8; 32]>,
     /// CRC-32 of the Part 10 file.
     pub crc32: u32,
     /// When the bytes were acknowledged.
     pub received_at: OffsetDateTime,
-}
-
-/// Instances of one series that now lie in a pack.
-#[derive(Debug)]
-pub struct Settled {
-    /// The study.
-    pub study: StudyInstanceUid,
-    /// The series.
-    pub series: SeriesInstanceUid,
-    /// The new pack.
-    pub pack: u64,
-    /// What is kept about it.
-    pub row: PackRow,
-    /// Each instance: where it was, and its first byte in the pack. One that is elsewhere by now is left alone.
-    pub members: Vec<(SopInstanceUid, Location, u64)>,
-    /// Packs that the new one stands for and that hold nothing any more.
-    pub replaced: Vec<u64>,
 }
 
 struct StudyAtHand {
@@ -70,10 +48,10 @@ struct StudyAtHand {
     counts: StudyCounts,
 }
 
-struct SeriesAtHand {
-    id: SeriesId,
+pub(super) struct SeriesAtHand {
+    pub(super) id: SeriesId,
     modality: String,
-    counts: SeriesCounts,
+    pub(super) counts: SeriesCounts,
 }
 
 /// The one writer: every call is one atomic batch.
@@ -81,7 +59,7 @@ pub struct CatalogWriter {
     pub(super) catalog: Arc<Catalog>,
     pub(super) state: State,
     studies: HashMap<StudyInstanceUid, StudyAtHand>,
-    series: HashMap<(StudyInstanceUid, SeriesInstanceUid), SeriesAtHand>,
+    pub(super) series: HashMap<(StudyInstanceUid, SeriesInstanceUid), SeriesAtHand>,
 }
 
 impl CatalogWriter {
@@ -257,6 +235,7 @@ impl CatalogWriter {
             length: row.length,
             data_set_offset: row.data_set_offset,
             sha256: row.sha256,
+            crc32: row.crc32,
             pixel_data: row.pixel_data,
             received_at,
         })
@@ -374,57 +353,6 @@ impl CatalogWriter {
         let modality = attributes.text(MODALITY).to_owned();
         self.series.insert(key.clone(), SeriesAtHand { id, modality, counts });
         Ok(())
-    }
-
-    /// Moves instances into a pack.
-    ///
-    /// Returns the instances that were not where they were thought to be, and stay as they are.
-    ///
-    /// # Errors
-    /// [`IndexError`]: nothing was written.
-    pub fn settle(&mut self, settled: &Settled) -> Result<Vec<SopInstanceUid>, IndexError> {
-        let result = self.try_settle(settled);
-        if result.is_err() {
-            self.forget()?;
-        }
-        result
-    }
-
-    fn try_settle(&mut self, settled: &Settled) -> Result<Vec<SopInstanceUid>, IndexError> {
-        let Some((_, series)) = self.catalog.find_series(&settled.study, &settled.series)? else {
-            return Err(IndexError::Damaged(format!(
-                "series {} is not in the index",
-                settled.series
-            )));
-        };
-        let mut batch = Batch::default();
-        let mut left_alone = Vec::new();
-        for (sop, from, offset) in &settled.members {
-            match self.catalog.instance_row(sop)? {
-                Some(FoundRow { series: id, key, row })
-                    if id == series.id && instance_row::location_of(&row)? == *from =>
-                {
-                    let location = Location::Pack {
-                        pack: settled.pack,
-                        offset: *offset,
-                    };
-                    batch.put(key, instance_row::relocate(&row, &location)?);
-                }
-                _ => left_alone.push(sop.clone()),
-            }
-        }
-        batch.put(keys::pack(series.id, settled.pack), settled.row.encode());
-        for pack in &settled.replaced {
-            batch.remove(keys::pack(series.id, *pack));
-        }
-        let mut counts = self.catalog.series_counts(series.id)?;
-        counts.next_pack = counts.next_pack.max(settled.pack.saturating_add(1));
-        batch.put(keys::by_id(keys::SERIES_COUNTS, series.id), counts.encode());
-        if let Some(at_hand) = self.series.values_mut().find(|at_hand| at_hand.id == series.id) {
-            at_hand.counts.next_pack = counts.next_pack;
-        }
-        self.apply(batch)?;
-        Ok(left_alone)
     }
 
     pub(super) fn apply(&mut self, mut batch: Batch) -> Result<(), IndexError> {

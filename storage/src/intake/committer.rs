@@ -57,24 +57,14 @@ impl Pending {
         let _ = self.reply.send(answer);
     }
 
-    /// Answers an instance whose UID is taken.
+    /// Answers an instance whose UID is taken. Whoever brought it finds out whether it is the same.
     pub(super) fn answer_taken(self, stored: InstanceRecord) {
-        let description = &self.description;
-        let same = stored.sha256 == self.sealed.sha256
-            && stored.study_instance_uid == description.study_instance_uid
-            && stored.series_instance_uid == description.series_instance_uid
-            && stored.transfer_syntax_uid == description.transfer_syntax_uid;
-        let committed = if same {
-            Committed::AlreadyStored(stored)
-        } else {
-            let collision = Collision {
-                stored,
-                incoming: self.sealed,
-                description: self.description,
-            };
-            Committed::Collision(Box::new(collision))
+        let collision = Collision {
+            stored,
+            incoming: self.sealed,
+            description: self.description,
         };
-        let _ = self.reply.send(Ok(committed));
+        let _ = self.reply.send(Ok(Committed::Collision(Box::new(collision))));
     }
 }
 
@@ -237,7 +227,7 @@ impl Committer {
         let places = self.log.append(&entries).map_err(from_io)?;
         let end = self.log.sync().map_err(from_io)?;
         for pending in batch {
-            if let Body::Staged(file) = &pending.sealed.body {
+            if let Body::Staged(file, _) = &pending.sealed.body {
                 file.keep();
             }
         }
@@ -249,7 +239,7 @@ fn entry_of(pending: &Pending, received_at: OffsetDateTime) -> Entry {
     let (sealed, description) = (&pending.sealed, &pending.description);
     Entry {
         staged: match &sealed.body {
-            Body::Staged(file) => Some(file.number),
+            Body::Staged(file, _) => Some(file.number),
             Body::Memory(_) => None,
         },
         study: description.study_instance_uid.clone(),
@@ -259,7 +249,7 @@ fn entry_of(pending: &Pending, received_at: OffsetDateTime) -> Entry {
         transfer_syntax: description.transfer_syntax_uid.clone(),
         length: sealed.length(),
         data_set_offset: sealed.file_head.len() as u64,
-        sha256: sealed.sha256,
+        sha256: sealed.known_sha256(),
         crc32: sealed.crc32,
         received_at,
         origin: pending.origin.clone(),
@@ -270,7 +260,7 @@ fn entry_of(pending: &Pending, received_at: OffsetDateTime) -> Entry {
 fn indexed(pending: Pending, place: super::log::Written, received_at: OffsetDateTime) -> Indexed {
     let sealed = pending.sealed;
     let location = match &sealed.body {
-        Body::Staged(file) => Location::Staged {
+        Body::Staged(file, _) => Location::Staged {
             file: file.number,
             offset: STAGED_HEAD_BYTES as u64,
         },
@@ -284,7 +274,7 @@ fn indexed(pending: Pending, place: super::log::Written, received_at: OffsetDate
         location,
         length: sealed.length(),
         data_set_offset: sealed.file_head.len() as u64,
-        sha256: sealed.sha256,
+        sha256: sealed.known_sha256(),
         crc32: sealed.crc32,
         received_at,
         description: pending.description,

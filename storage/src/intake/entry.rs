@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | `FRe1` |
+//! | 4 | `FRe2`; `FRe1` where every description has a SHA-256 |
 //! | 4 | bytes of the description that follows |
 //! | 8 | bytes of the Part 10 file after it; 0 where it lies in a staged file |
 //! | 8 | offset of this entry in its segment |
@@ -20,7 +20,9 @@ use crate::{
     model::{Door, Origin, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 
-const MAGIC: [u8; 4] = *b"FRe1";
+const MAGIC: [u8; 4] = *b"FRe2";
+/// Of entries from before the SHA-256 was made when an instance settles. They are read, and written no more.
+const MAGIC_ALWAYS_HASHED: [u8; 4] = *b"FRe1";
 /// Bytes of an entry before its description.
 pub(crate) const FRAME_BYTES: usize = 28;
 /// A description longer than this is damage.
@@ -42,8 +44,8 @@ pub(crate) struct Entry {
     /// Bytes of the Part 10 file.
     pub(crate) length: u64,
     pub(crate) data_set_offset: u64,
-    /// Of the data set.
-    pub(crate) sha256: [u8; 32],
+    /// Of the data set; `None` until it settles.
+    pub(crate) sha256: Option<[u8; 32]>,
     /// Of the Part 10 file.
     pub(crate) crc32: u32,
     pub(crate) received_at: OffsetDateTime,
@@ -53,6 +55,7 @@ pub(crate) struct Entry {
 /// The fixed start of an entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
+    is_always_hashed: bool,
     pub(crate) description_length: u32,
     pub(crate) body_length: u64,
     checksum: u32,
@@ -71,7 +74,11 @@ impl Entry {
             .text(self.sop_class.as_str())
             .text(self.transfer_syntax.as_str());
         description.number(self.length).number(self.data_set_offset);
-        description.raw(&self.sha256).raw(&self.crc32.to_le_bytes());
+        match &self.sha256 {
+            Some(sha256) => description.byte(1).raw(sha256),
+            None => description.byte(0),
+        };
+        description.raw(&self.crc32.to_le_bytes());
         description.signed((self.received_at.unix_timestamp_nanos() / 1000) as i64);
         encode_origin(&mut description, &self.origin);
         description.finish()
@@ -90,8 +97,8 @@ impl Entry {
         bytes
     }
 
-    /// Reads a description whose checksum was right.
-    pub(crate) fn decode(description: &[u8]) -> Result<Self, Undecodable> {
+    /// Reads the description of `frame`, whose checksum was right.
+    pub(crate) fn decode(frame: &Frame, description: &[u8]) -> Result<Self, Undecodable> {
         let mut entry = Decoder::new(description, "an entry of the intake log");
         let uid = Undecodable("a UID of the intake log");
         Ok(Self {
@@ -103,7 +110,11 @@ impl Entry {
             transfer_syntax: TransferSyntaxUid::new(entry.text()?).map_err(|_| uid)?,
             length: entry.number()?,
             data_set_offset: entry.number()?,
-            sha256: entry.array()?,
+            sha256: if frame.is_always_hashed || entry.byte()? == 1 {
+                Some(entry.array()?)
+            } else {
+                None
+            },
             crc32: u32::from_le_bytes(entry.array()?),
             received_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.signed()?) * 1000)
                 .map_err(|_| Undecodable("a time of the intake log"))?,
@@ -121,8 +132,11 @@ impl Frame {
         let body_length = u64::from_le_bytes(frame.array().ok()?);
         let own_position = u64::from_le_bytes(frame.array().ok()?);
         let checksum = u32::from_le_bytes(frame.array().ok()?);
-        let fits = magic == MAGIC && own_position == position && description_length <= DESCRIPTION_MAX_BYTES;
+        let is_always_hashed = magic == MAGIC_ALWAYS_HASHED;
+        let is_known = is_always_hashed || magic == MAGIC;
+        let fits = is_known && own_position == position && description_length <= DESCRIPTION_MAX_BYTES;
         fits.then_some(Self {
+            is_always_hashed,
             description_length,
             body_length,
             checksum,
@@ -166,4 +180,61 @@ fn decode_origin(from: &mut Decoder<'_>) -> Result<Origin, Undecodable> {
         receiver: from.text()?.to_owned(),
         address: from.text()?.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::origin;
+
+    fn entry(sha256: Option<[u8; 32]>) -> Entry {
+        Entry {
+            staged: None,
+            study: StudyInstanceUid::new("1.2.3").unwrap(),
+            series: SeriesInstanceUid::new("1.2.3.4").unwrap(),
+            sop_instance: SopInstanceUid::new("1.2.3.4.5").unwrap(),
+            sop_class: SopClassUid::new("1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            transfer_syntax: TransferSyntaxUid::new("1.2.840.10008.1.2.1").unwrap(),
+            length: 525_000,
+            data_set_offset: 340,
+            sha256,
+            crc32: 77,
+            received_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
+            origin: origin(),
+        }
+    }
+
+    #[track_caller]
+    fn read_back(frame: &[u8], salt: &Salt) -> Entry {
+        let (fields, description) = frame.split_first_chunk::<FRAME_BYTES>().unwrap();
+        let frame = Frame::decode(fields, 4096).unwrap();
+        assert!(frame.agrees(salt, fields, description));
+        Entry::decode(&frame, description).unwrap()
+    }
+
+    #[test]
+    fn entries_come_back_with_and_without_a_checksum() {
+        let salt = [7; 16];
+        for entry in [entry(None), entry(Some([9; 32]))] {
+            let frame = Entry::frame(&salt, 4096, entry.length, &entry.describe());
+            assert_eq!(read_back(&frame, &salt), entry);
+        }
+    }
+
+    #[test]
+    fn entries_from_before_are_read() {
+        let (salt, entry) = ([7; 16], entry(Some([9; 32])));
+        // They had no byte that says whether the SHA-256 follows.
+        let mut description = entry.describe();
+        let flag = description
+            .windows(33)
+            .position(|bytes| bytes[0] == 1 && bytes[1..] == [9; 32])
+            .unwrap();
+        description.remove(flag);
+        let mut frame = Entry::frame(&salt, 4096, entry.length, &description);
+        frame[..4].copy_from_slice(&MAGIC_ALWAYS_HASHED);
+        let sum = checksum(&salt, &frame[..FRAME_BYTES - 4], &description);
+        frame[FRAME_BYTES - 4..FRAME_BYTES].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(read_back(&frame, &salt), entry);
+    }
 }

@@ -25,15 +25,15 @@ pub(crate) struct Nursery {
     pub(crate) staged_from_bytes: u64,
 }
 
-/// An instance on its way in: bytes are hashed as they come, held in memory up to
-/// [`crate::store::StoreOptions::staged_from_bytes`] and in a staged file beyond. Dropping it forgets it.
+/// An instance on its way in: bytes are summed (CRC-32) as they come, held in memory up to
+/// [`crate::store::StoreOptions::staged_from_bytes`] and in a staged file beyond, which says its SHA-256. That of the others is made
+/// when they settle. Dropping it forgets it.
 #[derive(Debug)]
 pub struct Incoming {
     nursery: Nursery,
     file_head: Bytes,
     expected_length: u64,
     length: u64,
-    sha256: Sha256,
     crc32: crc32fast::Hasher,
     held: Held,
 }
@@ -42,7 +42,7 @@ pub struct Incoming {
 enum Held {
     Nothing,
     Memory(Buffer),
-    Staged(StagedWriter),
+    Staged(StagedWriter, Box<Sha256>),
     /// A write failed: the instance is lost.
     Lost,
 }
@@ -52,7 +52,6 @@ enum Held {
 pub struct Sealed {
     pub(crate) file_head: Bytes,
     pub(crate) body: Body,
-    pub(crate) sha256: [u8; 32],
     /// Of head and data set.
     pub(crate) crc32: u32,
     /// The Part 10 file as an encrypted log takes it.
@@ -69,7 +68,8 @@ pub(crate) struct Encrypted {
 #[derive(Debug)]
 pub(crate) enum Body {
     Memory(budget::Held),
-    Staged(Arc<StagedFile>),
+    /// With the SHA-256 of the data set.
+    Staged(Arc<StagedFile>, [u8; 32]),
 }
 
 impl Incoming {
@@ -81,7 +81,6 @@ impl Incoming {
             file_head,
             expected_length,
             length: 0,
-            sha256: Sha256::new(),
             crc32,
             held: Held::Nothing,
         }
@@ -92,7 +91,6 @@ impl Incoming {
     /// # Errors
     /// [`StoreError::OutOfSpace`], [`StoreError::Io`]: the instance is lost and the sender must be told.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.sha256.update(bytes);
         self.crc32.update(bytes);
         self.length += bytes.len() as u64;
         if self.append_in_memory(bytes) {
@@ -127,14 +125,15 @@ impl Incoming {
         let body = match self.held {
             Held::Nothing => Body::Memory(budget::Held::default()),
             Held::Memory(buffer) => Body::Memory(buffer.seal()),
-            Held::Staged(writer) => Body::Staged(Arc::new(writer.end().await.map_err(from_io)?)),
+            Held::Staged(writer, sha256) => {
+                let file = writer.end().await.map_err(from_io)?;
+                Body::Staged(Arc::new(file), sha256.finalize().into())
+            }
             Held::Lost => return Err(lost()),
         };
-        let sha256 = self.sha256.finalize().into();
         Ok(Sealed {
             file_head: self.file_head,
             body,
-            sha256,
             crc32: self.crc32.finalize(),
             encrypted: None,
         })
@@ -169,14 +168,20 @@ impl Incoming {
     async fn append_staged(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         match std::mem::replace(&mut self.held, Held::Lost) {
             Held::Lost => return Err(lost()),
-            Held::Staged(writer) => self.held = Held::Staged(writer),
-            Held::Nothing => self.held = Held::Staged(self.stage(Bytes::new()).await?),
-            Held::Memory(buffer) => self.held = Held::Staged(self.stage(buffer).await?),
+            Held::Staged(writer, sha256) => self.held = Held::Staged(writer, sha256),
+            Held::Nothing => self.held = Held::Staged(self.stage(Bytes::new()).await?, Box::default()),
+            Held::Memory(buffer) => {
+                let sha256 = Box::new(Sha256::new_with_prefix(buffer.as_ref()));
+                self.held = Held::Staged(self.stage(buffer).await?, sha256);
+            }
         }
         // Asked again for every part of a large instance, which may take minutes to arrive.
         self.nursery.space.check(bytes.len() as u64)?;
         match &mut self.held {
-            Held::Staged(writer) => writer.write(bytes).await.map_err(from_io),
+            Held::Staged(writer, sha256) => {
+                sha256.update(bytes);
+                writer.write(bytes).await.map_err(from_io)
+            }
             _ => Err(lost()),
         }
     }
@@ -196,20 +201,30 @@ impl Sealed {
     pub fn data_set(&self) -> &dyn ReadAt {
         match &self.body {
             Body::Memory(held) => &held.content,
-            Body::Staged(file) => file.as_ref(),
+            Body::Staged(file, _) => file.as_ref(),
         }
     }
 
     /// True when the bytes lie in a file.
     #[must_use]
     pub fn is_staged(&self) -> bool {
-        matches!(self.body, Body::Staged(_))
+        matches!(self.body, Body::Staged(..))
     }
 
-    /// SHA-256 of the data set.
-    #[must_use]
-    pub fn sha256(&self) -> [u8; 32] {
-        self.sha256
+    /// SHA-256 of the data set. Takes the processor for almost a millisecond a megabyte where it is not known.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        match &self.body {
+            Body::Memory(held) => Sha256::digest(&held.content).into(),
+            Body::Staged(_, sha256) => *sha256,
+        }
+    }
+
+    /// SHA-256 of the data set, where it was made as the bytes came.
+    pub(crate) fn known_sha256(&self) -> Option<[u8; 32]> {
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::Staged(_, sha256) => Some(*sha256),
+        }
     }
 
     /// Encrypts what lies in memory, for an encrypted log. Takes the processor for a third of a millisecond a megabyte.

@@ -112,7 +112,7 @@ impl Log {
         for (head, (_, sealed)) in heads.iter().zip(entries) {
             pieces.push(IoSlice::new(head));
             match (&sealed.body, &sealed.encrypted) {
-                (Body::Staged(_), _) => {}
+                (Body::Staged(..), _) => {}
                 (Body::Memory(_), Some(encrypted)) => pieces.push(IoSlice::new(&encrypted.bytes)),
                 (Body::Memory(held), None) => {
                     pieces.push(IoSlice::new(&sealed.file_head));

@@ -202,7 +202,7 @@ impl Segment {
                 }
             }
         };
-        match Entry::decode(description) {
+        match Entry::decode(&frame, description) {
             Ok(entry) if self.body_length(&entry) == frame.body_length => Ok(Some(Found {
                 position,
                 body,

@@ -1,6 +1,7 @@
 //! What the store keeps about instances, series and studies.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{Attributes, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
@@ -192,8 +193,10 @@ pub struct InstanceRecord {
     pub length: u64,
     /// Bytes before the data set in the Part 10 file.
     pub data_set_offset: u64,
-    /// SHA-256 of the data set as it was received.
-    pub sha256: [u8; 32],
+    /// SHA-256 of the data set as it was received; `None` until the instance lies in a pack.
+    pub sha256: Option<[u8; 32]>,
+    /// CRC-32 of the Part 10 file.
+    pub crc32: u32,
     /// Where the frames lie.
     pub pixel_data: Option<PixelData>,
     /// When the bytes were acknowledged.
@@ -205,6 +208,20 @@ impl InstanceRecord {
     #[must_use]
     pub fn data_set_length(&self) -> u64 {
         self.length.saturating_sub(self.data_set_offset)
+    }
+
+    /// What tells this content from any other that has or had the same UID, for caches and entity tags: the same before and after
+    /// the instance settles, and in an index that was made anew. It proves nothing about the bytes, as a checksum would.
+    #[must_use]
+    pub fn version(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.sop_instance_uid.as_str());
+        hasher.update([0]);
+        hasher.update(self.transfer_syntax_uid.as_str());
+        hasher.update([0]);
+        hasher.update(self.length.to_le_bytes());
+        hasher.update(self.crc32.to_le_bytes());
+        hasher.finalize().into()
     }
 }
 

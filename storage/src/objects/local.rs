@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSliceMut, Read},
     ops::Range,
-    os::{fd::AsRawFd, unix::fs::FileExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -36,8 +36,6 @@ const COPY_BYTES: usize = 128 << 10;
 const DIRECT_FROM_BYTES: u64 = 128 << 10;
 /// Scratches that lie ready at most.
 const SCRATCH_MAX: usize = 2;
-/// Pieces of a file that lie this near to each other are read together.
-const GAP_BYTES: u64 = 16 << 10;
 /// Shorter pieces are put together before they are written: a call to the system costs more than they do.
 const TOGETHER_BELOW_BYTES: u64 = 64 << 10;
 
@@ -165,50 +163,10 @@ fn write_body(folder: &Folder, path: &Path, body: &Body) -> io::Result<()> {
 
 fn write_direct(file: File, body: &Body, scratch: &mut Scratch) -> io::Result<()> {
     let Scratch { blocks, reader } = scratch;
-    // A number of a file may have become that of another since.
-    reader.forget();
     let mut writer = direct::Writer::new(file, blocks);
-    for (at, piece) in body.pieces().iter().enumerate() {
-        let mut from = 0;
-        if let Some((source, start)) = piece.as_direct_file() {
-            let ahead = adjoining(
-                body.pieces().get(at + 1..).unwrap_or_default(),
-                source,
-                start + piece.len(),
-            );
-            while from < piece.len() {
-                let bytes = reader.next(source, start + from, piece.len() - from, ahead)?;
-                writer.write(bytes)?;
-                from += bytes.len() as u64;
-            }
-        }
-        while from < piece.len() {
-            let bytes = piece.read_at(from, COPY_BYTES)?;
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            writer.write(&bytes)?;
-            from += bytes.len() as u64;
-        }
-    }
+    let pieces: Vec<&dyn ReadAt> = body.pieces().iter().map(AsRef::as_ref).collect();
+    reader.read_pieces(&pieces, |_, bytes| writer.write(bytes))?;
     writer.end()
-}
-
-/// Bytes behind `end` that hold the next pieces, as far as they lie together in the same file.
-fn adjoining(pieces: &[Arc<dyn ReadAt>], file: &File, end: u64) -> u64 {
-    let mut last = end;
-    for piece in pieces {
-        let Some((source, start)) = piece.as_direct_file() else {
-            // What stands between pieces of files is in memory.
-            continue;
-        };
-        let is_next = source.as_raw_fd() == file.as_raw_fd() && (last..last + GAP_BYTES).contains(&start);
-        if !is_next || start + piece.len() - end > direct::CALL_BYTES as u64 {
-            break;
-        }
-        last = start + piece.len();
-    }
-    last - end
 }
 
 fn write_cached(path: &Path, body: &Body) -> io::Result<()> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::{Committed, Description, Incoming, Sealed, Store, StoreError};
+use super::{Collision, Committed, Description, Incoming, Sealed, Store, StoreError, read::on_blocking_thread};
 use crate::{
     intake::{
         Order, Pending,
@@ -46,10 +46,11 @@ impl Store {
             self.inner.nursery.space.check(sealed.length())?;
             return Err(index_failed());
         }
-        if let Body::Staged(file) = &sealed.body {
+        if let Body::Staged(file, sha256) = &sealed.body {
             let transfer_syntax = description.transfer_syntax_uid.as_str();
             let member = member_of(
                 &sealed,
+                *sha256,
                 description.sop_instance_uid.as_str(),
                 transfer_syntax,
                 origin,
@@ -74,8 +75,32 @@ impl Store {
             .await
             .map_err(|_| stopping())?;
         drop(orders);
-        let committed = answer.await.map_err(|_| stopping())??;
+        let committed = match answer.await.map_err(|_| stopping())?? {
+            Committed::Collision(collision) => self.told_apart(collision).await?,
+            committed => committed,
+        };
         self.acknowledged(committed).await
+    }
+
+    /// Finds out whether an instance whose UID is taken is the one that is stored, byte for byte: by SHA-256, made now of those
+    /// that have none yet.
+    async fn told_apart(&self, collision: Box<Collision>) -> Result<Committed, StoreError> {
+        let (stored, description) = (&collision.stored, &collision.description);
+        let may_be_same = stored.data_set_length() == collision.incoming.data_set().len()
+            && stored.study_instance_uid == description.study_instance_uid
+            && stored.series_instance_uid == description.series_instance_uid
+            && stored.transfer_syntax_uid == description.transfer_syntax_uid;
+        if !may_be_same {
+            return Ok(Committed::Collision(collision));
+        }
+        on_blocking_thread(self, move |store| {
+            if store.sha256(&collision.stored)? == collision.incoming.sha256() {
+                Ok(Committed::AlreadyStored(collision.stored))
+            } else {
+                Ok(Committed::Collision(collision))
+            }
+        })
+        .await
     }
 
     fn orders(&self) -> Result<tokio::sync::mpsc::Sender<Order>, StoreError> {
@@ -102,6 +127,7 @@ fn stopping() -> StoreError {
 /// What a pack says about an instance on its way in.
 pub(super) fn member_of(
     sealed: &Sealed,
+    sha256: [u8; 32],
     sop_instance: &str,
     transfer_syntax: &str,
     origin: &Origin,
@@ -112,7 +138,7 @@ pub(super) fn member_of(
         length: sealed.length(),
         data_set_offset: sealed.file_head.len() as u64,
         transfer_syntax: transfer_syntax.to_owned(),
-        sha256: sealed.sha256,
+        sha256,
         crc32: sealed.crc32,
         received_at: OffsetDateTime::now_utc(),
         origin: Some(origin.clone()),

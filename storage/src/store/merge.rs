@@ -9,7 +9,7 @@ use super::{
     settle::{MOVE_INSTANCES, from_objects},
 };
 use crate::{
-    index::{Index, InstancePlace, PackRow, Settled},
+    index::{Index, InstancePlace, PackRow, Settled, SettledMember},
     intake::{Retired, SeriesKey},
     model::{Header, InstanceRecord, Location, SopInstanceUid},
     objects::ObjectName,
@@ -27,8 +27,15 @@ const SMALL_PACKS: usize = 8;
 /// A merged pack is at most about this large.
 const MERGED_MAX_BYTES: u64 = 256 << 20;
 
-/// The packs that are merged, the new one, and what it holds with the place of each.
-type Merged = (Vec<u64>, Composed, Vec<(InstanceRecord, u64)>);
+/// Packs that are merged.
+struct Merged {
+    old: Vec<u64>,
+    /// The new one.
+    composed: Composed,
+    /// What it holds, and where.
+    moving: Vec<SettledMember>,
+    records: Vec<InstanceRecord>,
+}
 
 /// An instance that moves from one pack to another.
 struct Moving {
@@ -56,14 +63,14 @@ impl Store {
             let series = series.clone();
             on_blocking_thread(self, move |store| store.compose_merged(&series, &small)).await?
         };
-        let Some((old, composed, moving)) = composed else {
+        let Some(merged) = composed else {
             return Ok(());
         };
-        let mut headers = Vec::with_capacity(moving.len());
-        for (record, _) in &moving {
+        let mut headers = Vec::with_capacity(merged.records.len());
+        for record in &merged.records {
             headers.push(self.header(record).await?);
         }
-        self.put_merged(series, &old, composed, moving, &headers).await
+        self.put_merged(series, merged, &headers).await
     }
 
     /// The packs that can be merged, and the new pack of all instances that the index finds in them. `None` where too few
@@ -83,7 +90,7 @@ impl Store {
                 let sop = sop.map_err(|error| StoreError::Damaged(format!("{name}: {error}")))?;
                 let record = self.inner.catalog.instance(&sop)?;
                 // The same bytes elsewhere: a merge that was cut short left them twice.
-                let Some(record) = record.filter(|record| record.sha256 == member.sha256) else {
+                let Some(record) = record.filter(|record| record.sha256 == Some(member.sha256)) else {
                     tracing::warn!(pack = %name, instance = %sop, "a pack is not merged: the index does not have all that it holds");
                     continue 'packs;
                 };
@@ -114,19 +121,30 @@ impl Store {
             members.push((moving.member, moving.source));
             records.push(moving.record);
         }
+        let sums: Vec<_> = members.iter().map(|(member, _)| member.sha256).collect();
         let composed = compose(members)?;
-        let records = records.into_iter().zip(composed.offsets.iter().copied()).collect();
-        Ok(Some((old, composed, records)))
+        let places = sums.into_iter().zip(&composed.offsets);
+        let moving = records
+            .iter()
+            .zip(places)
+            .map(|(record, (sha256, offset))| SettledMember {
+                sop_instance: record.sop_instance_uid.clone(),
+                from: record.location.clone(),
+                offset: *offset,
+                sha256,
+            });
+        Ok(Some(Merged {
+            moving: moving.collect(),
+            old,
+            composed,
+            records,
+        }))
     }
 
-    async fn put_merged(
-        &self,
-        series: &SeriesKey,
-        old: &[u64],
-        composed: Composed,
-        moving: Vec<(InstanceRecord, u64)>,
-        headers: &[Header],
-    ) -> Result<(), StoreError> {
+    async fn put_merged(&self, series: &SeriesKey, merged: Merged, headers: &[Header]) -> Result<(), StoreError> {
+        let Merged {
+            old, composed, moving, ..
+        } = merged;
         let pack = self.inner.catalog.next_pack(&series.0, &series.1)?;
         let row = PackRow {
             length: composed.body.len(),
@@ -136,21 +154,18 @@ impl Store {
         self.put_and_verify(series, pack, composed.body, row).await?;
         self.put_headers(series, pack, &composed.offsets, headers).await?;
         crash_point!("merge.put");
-        let (series_key, old) = (series.clone(), old.to_vec());
+        let series_key = series.clone();
         let replaced = old.clone();
         on_blocking_thread(self, move |store| {
             let chunks = moving.chunks(MOVE_INSTANCES);
             let last = chunks.len().saturating_sub(1);
             for (n, chunk) in chunks.enumerate() {
-                let members = chunk
-                    .iter()
-                    .map(|(record, offset)| (record.sop_instance_uid.clone(), record.location.clone(), *offset));
                 let settled = Settled {
                     study: series_key.0.clone(),
                     series: series_key.1.clone(),
                     pack,
                     row,
-                    members: members.collect(),
+                    members: chunk.to_vec(),
                     replaced: if n == last { replaced.clone() } else { Vec::new() },
                 };
                 store

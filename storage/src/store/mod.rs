@@ -1,7 +1,9 @@
 //! The store as the rooms see it: take in, look up, read back.
 
 mod acknowledge;
+mod candidates;
 mod changes;
+mod checksum;
 mod commit;
 mod destroy;
 mod encryption;

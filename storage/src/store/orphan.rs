@@ -64,10 +64,10 @@ impl Store {
             }
             match self.inner.catalog.instance(&sop)? {
                 None => lacking.push((member.clone(), *offset)),
-                Some(record) if record.sha256 != member.sha256 => {
-                    return Ok(Orphan::Left(format!("the index has other bytes under {sop}")));
-                }
                 Some(record) => {
+                    if !self.has_bytes_of(&record, member).await? {
+                        return Ok(Orphan::Left(format!("the index has other bytes under {sop}")));
+                    }
                     if !self.is_there(&record).await? {
                         return Ok(Orphan::Left(format!("{sop} is missing where the index looks for it")));
                     }
@@ -80,6 +80,12 @@ impl Store {
         }
         let series = series.clone();
         on_blocking_thread(self, move |store| store.adopt(&series, pack, &walked, lacking)).await
+    }
+
+    /// As [`Store::is_member`], on a thread that may block.
+    pub(super) async fn has_bytes_of(&self, record: &InstanceRecord, member: &Member) -> Result<bool, StoreError> {
+        let (record, member) = (record.clone(), member.clone());
+        on_blocking_thread(self, move |store| store.is_member(&record, &member)).await
     }
 
     async fn is_there(&self, record: &InstanceRecord) -> Result<bool, StoreError> {
@@ -188,7 +194,7 @@ fn addition(member: Member, description: Description, pack: u64, offset: u64) ->
         location: Location::Pack { pack, offset },
         length: member.length,
         data_set_offset: member.data_set_offset,
-        sha256: member.sha256,
+        sha256: Some(member.sha256),
         crc32: member.crc32,
         received_at: member.received_at,
     }

@@ -22,11 +22,16 @@ impl Store {
     /// [`StoreError`]: nothing was kept.
     pub async fn quarantine(&self, sealed: Sealed, origin: &Origin, reason: &str) -> Result<(), StoreError> {
         self.inner.nursery.space.check(sealed.length())?;
-        let name = ObjectName::quarantine(&sealed.sha256);
+        let (sealed, sha256) = blocking(move || {
+            let sha256 = sealed.sha256();
+            Ok((sealed, sha256))
+        })
+        .await?;
+        let name = ObjectName::quarantine(&sha256);
         let objects = &self.inner.objects;
         if objects.head(&name).await.map_err(from_objects)?.is_none() {
             // The bytes may be no data set at all: the name is the only thing that is sure.
-            let member = member_of(&sealed, &hexadecimal(&sealed.sha256), "", origin, Some(reason));
+            let member = member_of(&sealed, sha256, &hexadecimal(&sha256), "", origin, Some(reason));
             match sealed.body {
                 Body::Memory(held) => {
                     let mut whole = Vec::with_capacity(sealed.file_head.len() + held.content.len());
@@ -35,11 +40,11 @@ impl Store {
                     let composed = compose(vec![(member, bytes::Bytes::from(whole))])?;
                     objects.put(&name, composed.body).await.map_err(from_objects)?;
                 }
-                Body::Staged(file) if file.opened().is_some() => {
+                Body::Staged(file, _) if file.opened().is_some() => {
                     let composed = compose(file.opened().map(|part_10| (member, part_10)).into_iter().collect())?;
                     objects.put(&name, composed.body).await.map_err(from_objects)?;
                 }
-                Body::Staged(file) => {
+                Body::Staged(file, _) => {
                     let staged = Arc::clone(&file);
                     blocking(move || staged.make_durable(&member)).await.map_err(from_io)?;
                     objects.put_file(&name, file.path()).await.map_err(from_objects)?;

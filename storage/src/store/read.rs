@@ -168,7 +168,7 @@ impl Store {
                 other => return Ok(other?),
             }
             match self.inner.catalog.instance(&instance.sop_instance_uid)? {
-                Some(now) if now.sha256 == instance.sha256 => moved = now,
+                Some(now) if now.version() == instance.version() => moved = now,
                 _ => break,
             }
             instance = &moved;

@@ -212,7 +212,7 @@ fn addition(member: Member, description: Description, pack: u64, offset: u64) ->
         location: Location::Pack { pack, offset },
         length: member.length,
         data_set_offset: member.data_set_offset,
-        sha256: member.sha256,
+        sha256: Some(member.sha256),
         crc32: member.crc32,
         received_at: member.received_at,
     }

@@ -7,14 +7,18 @@ use std::{
     time::Duration,
 };
 
-use super::{Store, StoreError, read::on_blocking_thread, taken::Taken};
+use super::{
+    Store, StoreError,
+    candidates::{Candidate, Composing},
+    read::on_blocking_thread,
+    taken::Taken,
+};
 use crate::{
-    index::{Index, IndexError, InstancePlace, PackRow, Settled},
-    intake::{Retired, SeriesKey, WaitingEntry, recover::location_of, segment::Found, staged::staged_path},
-    model::{Header, InstanceRecord, Location, SeriesInstanceUid, StudyInstanceUid},
+    index::{IndexError, PackRow, Settled, SettledMember},
+    intake::{Retired, SeriesKey, WaitingEntry, staged::staged_path},
+    model::{Header, Location, SeriesInstanceUid, StudyInstanceUid},
     objects::{ObjectError, ObjectName},
     packs::{
-        compose::{Composed, compose},
         headers,
         tar::{Member, STAGED_HEAD_BYTES},
         walk::walk,
@@ -26,14 +30,6 @@ use crate::{
 const PACK_MAX_BYTES: u64 = 1 << 30;
 /// Instances moved in one batch of the index, so that instances coming in wait for a moment only.
 pub(super) const MOVE_INSTANCES: usize = 64;
-
-/// An entry that is to be settled.
-struct Candidate {
-    waiting: WaitingEntry,
-    found: Found,
-    record: InstanceRecord,
-    place: InstancePlace,
-}
 
 impl Store {
     /// Settles everything that waits, now; for tests, `import` and a clean stop. Returns when all is in packs.
@@ -164,45 +160,11 @@ impl Store {
         Ok(())
     }
 
-    /// The entries that the index still finds in intake, in the order of the series. Others are let go.
-    fn candidates(&self, entries: &[WaitingEntry]) -> Result<Vec<Candidate>, StoreError> {
-        let mut candidates = Vec::with_capacity(entries.len());
-        for waiting in entries {
-            let segment = self.inner.segments.get(waiting.segment);
-            let found = segment
-                .map(|segment| segment.entry_at(waiting.position))
-                .transpose()?
-                .flatten();
-            let Some(found) = found else {
-                // Its segment stays, for whoever can still read it; the rest of the series goes on.
-                let WaitingEntry { segment, position } = *waiting;
-                tracing::error!(segment, position, "an entry of intake is damaged and cannot be settled");
-                continue;
-            };
-            match self.inner.catalog.instance(&found.entry.sop_instance)? {
-                Some(record) if record.location == location_of(waiting.segment, &found) => {
-                    let place = InstancePlace::of(&record);
-                    candidates.push(Candidate {
-                        waiting: *waiting,
-                        found,
-                        record,
-                        place,
-                    });
-                }
-                _ => self.release(*waiting),
-            }
-        }
-        candidates.sort_by(|a, b| a.place.cmp(&b.place));
-        Ok(candidates)
-    }
-
-    fn release(&self, entry: WaitingEntry) {
-        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.release(entry);
-    }
-
     async fn settle_pack(&self, series: &SeriesKey, candidates: Vec<Candidate>) -> Result<(), StoreError> {
         let (composed, headers, candidates) = on_blocking_thread(self, move |store| store.compose(candidates)).await?;
+        if candidates.is_empty() {
+            return Ok(());
+        }
         let pack = self.inner.catalog.next_pack(&series.0, &series.1)?;
         let row = PackRow {
             length: composed.body.len(),
@@ -240,14 +202,16 @@ impl Store {
         let crc32 = objects.crc32(&name).await.map_err(from_objects)?;
         let entry = &candidate.found.entry;
         crash_point!("settle.linked");
-        let is_this = walked.members.first().is_some_and(|(member, _)| {
-            member.sha256 == entry.sha256 && member.crc32 == entry.crc32 && member.length == entry.length
-        });
-        if crc32 != walked.crc32 || !is_this {
+        let is_this = |member: &&Member| {
+            Some(member.sha256) == entry.sha256 && member.crc32 == entry.crc32 && member.length == entry.length
+        };
+        let member = walked.members.first().map(|(member, _)| member).filter(is_this);
+        let Some(member) = member.filter(|_| crc32 == walked.crc32) else {
             return Err(StoreError::Damaged(format!(
                 "staged file {file} is not as it was received"
             )));
-        }
+        };
+        let sha256 = member.sha256;
         let offsets = vec![STAGED_HEAD_BYTES as u64];
         self.put_headers(series, pack, &offsets, &[header]).await?;
         let row = PackRow {
@@ -255,36 +219,10 @@ impl Store {
             crc32,
             instances: 1,
         };
-        self.move_to_pack(series, pack, row, vec![candidate], offsets).await?;
+        let candidates = vec![Composing { candidate, sha256 }];
+        self.move_to_pack(series, pack, row, candidates, offsets).await?;
         self.retire(Retired::Staged(path));
         Ok(())
-    }
-
-    fn compose(&self, candidates: Vec<Candidate>) -> Result<(Composed, Vec<Header>, Vec<Candidate>), StoreError> {
-        let mut headers = Vec::with_capacity(candidates.len());
-        let mut members = Vec::with_capacity(candidates.len());
-        for candidate in &candidates {
-            headers.push(self.header_of(candidate)?);
-            let found = &candidate.found;
-            let part_10 = match found.entry.staged {
-                Some(file) => self.inner.nursery.staged.part_10(file, found.entry.length)?,
-                None => {
-                    let segment = self.inner.segments.get(candidate.waiting.segment);
-                    let segment = segment.ok_or_else(|| StoreError::Damaged("a segment is gone".into()))?;
-                    segment.part_10(found)?
-                }
-            };
-            members.push((member_of(found), part_10));
-        }
-        Ok((compose(members)?, headers, candidates))
-    }
-
-    /// The header from the shelf, else from the bytes. Blocks.
-    fn header_of(&self, candidate: &Candidate) -> Result<Header, StoreError> {
-        if let Some(header) = self.inner.shelf.take(&candidate.record.sop_instance_uid) {
-            return Ok(header);
-        }
-        self.header_from_bytes(&candidate.record)
     }
 
     pub(super) async fn put_headers(
@@ -305,15 +243,20 @@ impl Store {
         series: &SeriesKey,
         pack: u64,
         row: PackRow,
-        candidates: Vec<Candidate>,
+        candidates: Vec<Composing>,
         offsets: Vec<u64>,
     ) -> Result<(), StoreError> {
         let series = series.clone();
         on_blocking_thread(self, move |store| {
             for (candidates, offsets) in candidates.chunks(MOVE_INSTANCES).zip(offsets.chunks(MOVE_INSTANCES)) {
-                let members = candidates.iter().zip(offsets).map(|(candidate, offset)| {
-                    let record = &candidate.record;
-                    (record.sop_instance_uid.clone(), record.location.clone(), *offset)
+                let members = candidates.iter().zip(offsets).map(|(composing, offset)| {
+                    let record = &composing.candidate.record;
+                    SettledMember {
+                        sop_instance: record.sop_instance_uid.clone(),
+                        from: record.location.clone(),
+                        offset: *offset,
+                        sha256: composing.sha256,
+                    }
                 });
                 let settled = Settled {
                     study: series.0.clone(),
@@ -331,8 +274,8 @@ impl Store {
                     .settle(&settled)?;
                 crash_point!("settle.moved");
                 let mut waiting = store.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                for candidate in candidates {
-                    waiting.release(candidate.waiting);
+                for composing in candidates {
+                    waiting.release(composing.candidate.waiting);
                 }
             }
             store.inner.counters.settled(candidates.len() as u64);
@@ -347,21 +290,6 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(retired);
-    }
-}
-
-fn member_of(found: &Found) -> Member {
-    let entry = &found.entry;
-    Member {
-        sop_instance: entry.sop_instance.as_str().to_owned(),
-        length: entry.length,
-        data_set_offset: entry.data_set_offset,
-        transfer_syntax: entry.transfer_syntax.as_str().to_owned(),
-        sha256: entry.sha256,
-        crc32: entry.crc32,
-        received_at: entry.received_at,
-        origin: Some(entry.origin.clone()),
-        reason: None,
     }
 }
 

@@ -90,8 +90,9 @@ pub struct DestroyedInstance {
     pub series_instance_uid: String,
     /// (0008,0018).
     pub sop_instance_uid: String,
-    /// SHA-256 of the data set, in hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the data set, in hexadecimal. None of one that had not settled and whose bytes were not what had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Bytes of the Part 10 file.
     pub length: u64,
     /// The staged file that held it, where one did.
@@ -273,7 +274,9 @@ impl Store {
             DestroyScope::Instances(uids) => {
                 let once: HashSet<_> = uids.iter().collect();
                 for uid in once {
-                    found.extend(catalog.instance(uid)?.map(named));
+                    if let Some(record) = catalog.instance(uid)? {
+                        found.push(self.named(&record)?);
+                    }
                 }
             }
             DestroyScope::Series(study, series) => self.each_of_series(study, series, &mut found)?,
@@ -284,6 +287,26 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    fn named(&self, record: &InstanceRecord) -> Result<DestroyedInstance, StoreError> {
+        let sha256 = match self.sha256(record) {
+            Ok(sha256) => Some(hexadecimal(&sha256)),
+            // Damage keeps nothing from being destroyed.
+            Err(StoreError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(DestroyedInstance {
+            study_instance_uid: record.study_instance_uid.as_str().to_owned(),
+            series_instance_uid: record.series_instance_uid.as_str().to_owned(),
+            sop_instance_uid: record.sop_instance_uid.as_str().to_owned(),
+            sha256,
+            length: record.length,
+            staged: match record.location {
+                Location::Staged { file, .. } => Some(file),
+                _ => None,
+            },
+        })
     }
 
     fn each_of_series(
@@ -297,7 +320,9 @@ impl Store {
             let page = self.inner.catalog.instances_of(study, series, after.as_ref(), PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
-            found.extend(page.into_iter().map(|(_, record)| named(record)));
+            for (_, record) in &page {
+                found.push(self.named(record)?);
+            }
         }
     }
 
@@ -325,19 +350,5 @@ impl Store {
         };
         let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(writer.destroy(&destruction)?)
-    }
-}
-
-fn named(record: InstanceRecord) -> DestroyedInstance {
-    DestroyedInstance {
-        study_instance_uid: record.study_instance_uid.as_str().to_owned(),
-        series_instance_uid: record.series_instance_uid.as_str().to_owned(),
-        sop_instance_uid: record.sop_instance_uid.as_str().to_owned(),
-        sha256: hexadecimal(&record.sha256),
-        length: record.length,
-        staged: match record.location {
-            Location::Staged { file, .. } => Some(file),
-            _ => None,
-        },
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io, sync::PoisonError};
 
 use crate::{
-    index::{Index, PackRow, Settled},
+    index::{Index, PackRow, Settled, SettledMember},
     intake::SeriesKey,
     model::{InstanceRecord, Location, SopInstanceUid},
     objects::{ObjectName, series_prefix},
@@ -84,8 +84,9 @@ impl Store {
             return Ok(true);
         }
         let mut headers = Vec::with_capacity(staying.len());
-        let (mut records, mut members) = (Vec::new(), Vec::new());
+        let (mut records, mut members, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         for (record, member, part) in staying {
+            sums.push(member.sha256);
             headers.push(self.header(&record).await?);
             records.push(record);
             members.push((member, part));
@@ -103,7 +104,13 @@ impl Store {
         let moving: Vec<_> = records
             .iter()
             .zip(&composed.offsets)
-            .map(|(record, offset)| (record.sop_instance_uid.clone(), record.location.clone(), *offset))
+            .zip(&sums)
+            .map(|((record, offset), sha256)| SettledMember {
+                sop_instance: record.sop_instance_uid.clone(),
+                from: record.location.clone(),
+                offset: *offset,
+                sha256: *sha256,
+            })
             .collect();
         let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let chunks = moving.chunks(MOVE_INSTANCES);
@@ -155,7 +162,7 @@ impl Store {
                     };
                     staying.push((record, member, part));
                 }
-                Some(record) if record.sha256 == member.sha256 => {}
+                Some(record) if self.is_member(&record, &member)? => {}
                 // Only a decision destroys, and none names this one.
                 _ => {
                     return Err(StoreError::Damaged(format!(

@@ -1,5 +1,7 @@
 use std::{fs, process::Command};
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 fn samples(count: u32) -> Vec<Sample> {
@@ -55,10 +57,13 @@ async fn a_series_settles_into_a_pack_and_reads_back() {
             assert_eq!(
                 InstanceRecord {
                     location: before.location.clone(),
-                    ..record
+                    sha256: None,
+                    ..record.clone()
                 },
                 *before
             );
+            assert_eq!(record.sha256, Some(Sha256::digest(sample.data_set()).into()));
+            assert_eq!(record.version(), before.version());
             fixture.check(sample).await;
             // A record from before the move still finds its bytes.
             let all = fixture.store().read(before, 0..before.data_set_length()).await.unwrap();
@@ -76,6 +81,38 @@ async fn a_series_settles_into_a_pack_and_reads_back() {
         assert_eq!(header, &sample.description().header);
     }
     assert_eq!(fixture.store().metrics().instances_waiting, 0);
+}
+
+/// Damage between receipt and settling is noticed before the SHA-256 is made of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_instance_does_not_settle_and_holds_nobody_up() {
+    let mut fixture = Fixture::new().await;
+    let samples: Vec<_> = (0..5).map(|n| Sample::new(1, 1, n)).collect();
+    let mut records = Vec::new();
+    for sample in &samples {
+        records.push(fixture.put(sample).await);
+    }
+    let Location::Intake { segment, offset, .. } = records[2].location else {
+        panic!("not in intake")
+    };
+    let path = fixture.folder.path().join(format!("intake/{segment:016}.log"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[(offset + records[2].length - 10) as usize] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    for _ in 0..2 {
+        fixture.store().settle_now().await.unwrap();
+        for (n, sample) in samples.iter().enumerate().filter(|(n, _)| *n != 2) {
+            assert!(matches!(fixture.record(sample).location, Location::Pack { .. }), "{n}");
+            fixture.check(sample).await;
+        }
+        let damaged = fixture.record(&samples[2]);
+        assert_eq!((&damaged.location, damaged.sha256), (&records[2].location, None));
+        let read = fixture.store().read(&damaged, 0..10).await;
+        assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
+        fixture.store().flush_and_trim().await.unwrap();
+        assert!(path.exists(), "damaged bytes are kept");
+        fixture.reopen().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -69,6 +69,11 @@ async fn the_same_bytes_again_are_already_stored() {
         };
         let first = fixture.put(&sample).await;
         assert!(matches!(fixture.commit(&sample).await, Committed::AlreadyStored(stored) if stored == first));
+        fixture.store().settle_now().await.unwrap();
+        let settled = fixture.record(&sample);
+        assert!(matches!(fixture.commit(&sample).await, Committed::AlreadyStored(stored) if stored == settled));
+        let other = Sample { fill: 77, ..sample };
+        assert!(matches!(fixture.commit(&other).await, Committed::Collision(of) if of.stored == settled));
         assert_eq!(fixture.store().index().totals().unwrap().instances, 1);
     }
 }

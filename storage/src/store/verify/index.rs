@@ -87,8 +87,12 @@ impl Run<'_> {
         let (sop, pace) = (record.sop_instance_uid.clone(), self.pace.clone());
         let hashed = on_blocking_thread(self.store, move |store| {
             let (offset, length) = (record.data_set_offset, record.data_set_length());
-            let sha256 = store.with_any_source(&record, |source| pace.hash(source, offset, length))?;
-            Ok(sha256 == record.sha256)
+            match record.sha256 {
+                Some(sha256) => {
+                    Ok(store.with_any_source(&record, |source| pace.hash(source, offset, length))? == sha256)
+                }
+                None => Ok(store.with_any_source(&record, |source| pace.sum(source))? == record.crc32),
+            }
         });
         match hashed.await {
             Ok(true) => self.store.mark(&sop, None)?,

@@ -159,7 +159,7 @@ impl Run<'_> {
                 let sentence = format!("{} is not indexed", member.sop_instance);
                 self.report.problem(ProblemKind::NotIndexed, name, sentence);
             }
-            Some(record) if record.sha256 != member.sha256 => {
+            Some(record) if !self.store.has_bytes_of(&record, member).await? => {
                 let sentence = format!("{} is indexed as other bytes", member.sop_instance);
                 self.report.problem(ProblemKind::Damaged, name, sentence);
             }

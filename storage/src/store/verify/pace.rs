@@ -47,18 +47,36 @@ impl Pace {
     }
 
     /// SHA-256 of a part. Blocks.
-    pub(super) fn hash(&self, source: &dyn ReadAt, mut offset: u64, mut length: u64) -> io::Result<[u8; 32]> {
+    pub(super) fn hash(&self, source: &dyn ReadAt, offset: u64, length: u64) -> io::Result<[u8; 32]> {
         let mut hasher = Sha256::new();
+        self.read(source, offset, length, |piece| hasher.update(piece))?;
+        Ok(hasher.finalize().into())
+    }
+
+    /// CRC-32 of the whole. Blocks.
+    pub(super) fn sum(&self, source: &dyn ReadAt) -> io::Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        self.read(source, 0, source.len(), |piece| hasher.update(piece))?;
+        Ok(hasher.finalize())
+    }
+
+    fn read(
+        &self,
+        source: &dyn ReadAt,
+        mut offset: u64,
+        mut length: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         while length > 0 {
             let piece = source.read_at(offset, usize::try_from(length).unwrap_or(usize::MAX).min(PIECE_BYTES))?;
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            hasher.update(&piece);
+            take(&piece);
             offset += piece.len() as u64;
             length -= piece.len() as u64;
             self.count(piece.len());
         }
-        Ok(hasher.finalize().into())
+        Ok(())
     }
 }
